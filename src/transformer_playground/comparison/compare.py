@@ -34,12 +34,15 @@ class Comparison:
         notes: Sentences about what limits the comparison.
         means: Groups of several seeds whose runs are single columns; empty if seeds are averaged.
         verdict: Which column is best and whether that can be chance; seeds are averaged for it.
+        comparisons: Number of columns tested against the first, not below that of the verdict. The
+            p-values of the columns are multiplied by it (Bonferroni), the verdict's by its own.
     """
 
     columns: tuple[Column, ...]
     settings: tuple[str, ...]
     notes: tuple[str, ...]
     verdict: Verdict
+    comparisons: int
     means: tuple[Column, ...] = ()
 
     @property
@@ -87,13 +90,21 @@ def compare_runs(
     runs = _hide_perplexity(_with_defaults(runs))
     groups = seed_groups(runs)
     folded = columns_of(groups)
-    columns = folded if group else columns_of([[run] for run in runs])
+    columns = tested(folded if group else columns_of([[run] for run in runs]), folded)
+    verdict = judge(folded)
     return Comparison(
-        columns=tested(columns, folded),
+        columns=columns,
         settings=_shown_settings(runs, all_settings=all_settings),
         notes=notes_on([column.runs for column in columns], grouped=group),
-        verdict=judge(folded),
+        verdict=verdict,
+        comparisons=max(verdict.comparisons, sum(map(_is_tested, columns[1:]))),
         means=() if group else _means(runs[0], groups, folded),
+    )
+
+
+def _is_tested(column: Column) -> bool:
+    return column.test is not None or any(
+        each.p_value is not None for each in column.deltas.values()
     )
 
 

@@ -287,16 +287,17 @@ def _cell(
     if difference is None:
         return Cell(text, is_best=best)
     first = comparison.columns[0]
-    verdict = comparison.verdict
+    comparisons = comparison.comparisons
     sign = sign_of(
         head.key,
         difference,
-        comparisons=verdict.comparisons,
+        comparisons=comparisons,
         same_conditions=same_conditions(first, column),
     )
     is_stated = difference.difference or head.key == _LOSS
     if head.key in _TESTED and column.test is not None and is_stated:
-        sign = _tested_sign(difference, is_clear=verdict.is_clear(column.test.p_value))
+        is_clear = corrected(column.test.p_value, comparisons) < LEVEL
+        sign = _tested_sign(difference, is_clear=is_clear)
     delta = delta_text(metric.kind, difference, percent=False) if is_stated else ""
     return Cell(text, delta, sign, best)
 

@@ -240,3 +240,34 @@ def test_a_difference_is_corrected_for_the_number_of_comparisons() -> None:
     difference = Delta(0.1, None, None, 0.004)
     assert sign_of("final_val_loss", difference, comparisons=2) == "worse"
     assert sign_of("final_val_loss", difference, comparisons=3) == "unclear"
+
+
+def test_signs_of_single_runs_are_corrected_for_the_number_of_rows(tmp_path: Path) -> None:
+    runs = runs_of(
+        tmp_path,
+        *seeds("plain", 2.0, 2.01, 2.02, 1.99, 1.98),
+        *seeds("rope", 1.91, 1.92, 1.93, 1.9, 1.89),
+    )
+    folded, single = compare_runs(runs), compare_runs(runs, group=False)
+    assert (folded.comparisons, single.comparisons) == (1, 9)
+    assert single.verdict == folded.verdict
+    signs = {}
+    for entry in leaderboard(single, with_means=False).entries[:5]:
+        assert entry.column.test is not None
+        signs[entry.name] = (
+            entry.column.test.p_value < 0.01,
+            next(cell.sign for cell in entry.cells if cell.delta),
+        )
+    # Each alone would be better, but not as one of nine.
+    assert signs["rope-s4"] == (True, "unclear")
+    assert {sign for _, sign in signs.values()} == {"unclear"}
+
+
+def test_seeds_on_another_text_have_signs_corrected_for_their_number(tmp_path: Path) -> None:
+    runs = runs_of(tmp_path, *(each for name in "abc" for each in seeds(name, 2.0, 2.1)))
+    other = [
+        replace(run, fingerprint=f"{run.fingerprint} {run.settings['model.norm']}") for run in runs
+    ]
+    found = compare_runs(other)
+    assert found.verdict.conclusion == "none"
+    assert found.comparisons == 2
