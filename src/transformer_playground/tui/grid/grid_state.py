@@ -7,6 +7,8 @@ from heapq import nsmallest
 from itertools import islice
 from typing import Literal
 
+from transformer_playground.runs.labels import name_order
+
 Mode = Literal["runs", "quantities"]
 Order = Literal["loss", "selection", "name"]
 ORDERS: tuple[Order, ...] = ("loss", "selection", "name")
@@ -52,7 +54,7 @@ def in_order(
         case "loss":
             return tuple(nsmallest(MOST_RUNS, runs, key=loss))
         case "name":
-            return tuple(nsmallest(MOST_RUNS, runs, key=lambda run_id: name_of(run_id).casefold()))
+            return tuple(nsmallest(MOST_RUNS, runs, key=lambda run_id: name_order(name_of(run_id))))
         case "selection":
             return tuple(islice(runs, MOST_RUNS))
 

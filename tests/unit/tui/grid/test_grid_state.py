@@ -83,6 +83,12 @@ def test_runs_are_ordered_by_loss_as_they_were_selected_or_by_name() -> None:
     assert states[1].order_text(is_selection=False) == "newest first"
 
 
+def test_numbers_in_names_are_ordered_by_value() -> None:
+    runs = ["1e-2", "lr n_layer=12", "3e-3", "lr n_layer=4", "1e-3"]
+    found = in_order(runs, "name", lambda _: None, str)
+    assert found == ("1e-3", "3e-3", "1e-2", "lr n_layer=4", "lr n_layer=12")
+
+
 def test_of_too_many_runs_the_first_of_the_order_have_charts() -> None:
     runs = [f"run-{number:03}" for number in range(200)]
     best = in_order(runs, "loss", lambda run_id: -float(run_id[4:]), str)
