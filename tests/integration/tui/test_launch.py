@@ -21,7 +21,9 @@ from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.overrides_input import OverridesInput
 from transformer_playground.tui.launch.rate_screen import RateScreen
 from transformer_playground.tui.launch.rate_test import RateTest
+from transformer_playground.tui.launch.service import Preview
 from transformer_playground.tui.launch.settings_table import SettingsPane, SettingsTable
+from transformer_playground.tui.launch.variants import Plan
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.live.view import LiveView
 
@@ -263,6 +265,25 @@ def test_a_run_id_is_checked(project: Project) -> None:
         await pilot.press("enter")
         assert console.context.training.jobs[0].run_id == "taken-2"
         console.context.training.close()
+
+    with_console(project, steps)
+
+
+def test_what_is_wrong_with_a_setting_is_said_until_its_own_check_finds_it_right(
+    project: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        form = await open_form(console, pilot)
+        launch = form._launch()
+        problem = form.query_one("#launch-problem", Static)
+        wrong = "train.max_iters must be positive."
+        form._show_plan(launch, (Plan(), "There is already a run 'taken'."))
+        # The answer about the ids comes last, though it was asked for first.
+        form._show_preview(launch, form._typed, Preview(problem=wrong))
+        form._show_plan(launch, (Plan(), ""))
+        assert str(problem.content) == wrong
+        form._show_preview(launch, form._typed, Preview())
+        assert not problem.display
 
     with_console(project, steps)
 

@@ -77,7 +77,8 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         self._like = like
         self._opened = first_open()
         self._only_differing = False
-        self._plan_problem = ""
+        # Of two checks, which answer in any order.
+        self._plan_problem = self._preview_problem = ""
         self._values = SettingValues()
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
         self._checks = LaunchChecks(self, experiments_dir, runs_dir)
@@ -328,8 +329,8 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         self._input.show_note(
             _without_option(found.problem) if is_about_typed else "", is_error=is_about_typed
         )
-        if found.problem or not self._plan_problem:
-            self._show_problem("" if is_about_typed else found.problem)
+        self._preview_problem = "" if is_about_typed else found.problem
+        self._show_problem(self._preview_problem or self._plan_problem)
         self._estimate(launch if found.config is not None and launch.resume is None else None)
         self._values = found.values
         with self.app.batch_update():
@@ -365,7 +366,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
             else _ID_HINT
         )
         if problem or self._plan_problem:
-            self._show_problem(problem)
+            self._show_problem(self._preview_problem or problem)
         self._plan_problem = problem
 
     def _show_problem(self, problem: str) -> None:
