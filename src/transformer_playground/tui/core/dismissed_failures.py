@@ -1,5 +1,6 @@
 """Failures of runs that the user has dismissed: another start of the console does not list them."""
 
+import contextlib
 import json
 import stat
 import threading
@@ -14,6 +15,7 @@ from transformer_playground.tui.settings import settings_path
 
 FILE_NAME = "dismissed_failures.json"
 _MAX_BYTES = 1024 * 1024
+_MOST_WAITING_SECONDS = 10.0
 
 
 class DismissedFailures:
@@ -41,27 +43,33 @@ class DismissedFailures:
     def add(self, run_ids: Iterable[str], now: float | None = None) -> None:
         """Remember that failures were dismissed; of a file that cannot be written until the end.
 
+        Several consoles wait for each other, so that none overwrites what another one adds.
+
         Args:
             run_ids: Runs that failed.
             now: Unix time; None = now.
         """
+        from filelock import FileLock
+
         now = time.time() if now is None else now
         with self._lock:
             self._own |= dict.fromkeys(run_ids, now)
-            known = self._read()
-            known[self._folder] = known.get(self._folder, {}) | self._own
-            kept = {
-                folder: recent
-                for folder, times in known.items()
-                if (recent := {run: at for run, at in times.items() if at > now - RECENT})
-            }
             path = self._file
-            try:
+            # A lock that is not to be had in time is an OSError, too.
+            with contextlib.suppress(OSError):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                replace_json(path, kept)
-            except OSError:
-                # They come back at the next start, where they can be dismissed again.
-                return
+                with FileLock(f"{path}.lock", timeout=_MOST_WAITING_SECONDS):
+                    replace_json(path, self._merged(now))
+
+    def _merged(self, now: float) -> dict[str, dict[str, float]]:
+        """What is in the file with what this console adds, without what is too old to matter."""
+        known = self._read()
+        known[self._folder] = known.get(self._folder, {}) | self._own
+        return {
+            folder: recent
+            for folder, times in known.items()
+            if (recent := {run: at for run, at in times.items() if at > now - RECENT})
+        }
 
     @property
     def _file(self) -> Path:

@@ -16,7 +16,7 @@ from builders.runs import (
     train_row,
 )
 from transformer_playground.runs.alerts import Alert
-from transformer_playground.tui.core import alert_watch, run_tails
+from transformer_playground.tui.core import alert_watch, dismissed_failures, run_tails
 from transformer_playground.tui.core.alert_watch import MOST_ALERTS, AlertLog, AlertWatch
 from transformer_playground.tui.core.dismissed_failures import FILE_NAME, DismissedFailures
 
@@ -114,6 +114,29 @@ def test_dismissed_failures_are_kept_for_a_day_beside_the_settings(tmp_path: Pat
     unwritable = DismissedFailures(here, path)
     unwritable.add(["one"], now)
     assert unwritable.times() == {"one": now}
+
+
+def test_no_other_console_writes_while_one_adds_dismissed_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, now = tmp_path / FILE_NAME, time.time()
+    one, other = DismissedFailures(tmp_path, path), DismissedFailures(tmp_path, path)
+    read, waiting = DismissedFailures._read, []
+
+    def read_while_the_other_adds(failures: DismissedFailures) -> dict[str, dict[str, float]]:
+        found = read(failures)
+        if failures is one:
+            monkeypatch.setattr(dismissed_failures, "_MOST_WAITING_SECONDS", 0.0)
+            other.add(["other"], now)
+            waiting.append(path.exists())
+        return found
+
+    monkeypatch.setattr(DismissedFailures, "_read", read_while_the_other_adds)
+    one.add(["one"], now)
+    # The other waited in vain, and adds it at its next chance.
+    assert waiting == [False]
+    other.add(["later"], now)
+    assert read(one)[str(tmp_path)] == dict.fromkeys(("one", "other", "later"), now)
 
 
 def test_what_the_user_dismisses_is_announced_but_not_what_the_list_drops() -> None:
