@@ -103,10 +103,10 @@ def extent(lines: Sequence[PreparedLine]) -> Span | None:
 def fitted_y(lines: Sequence[PreparedLine], left_out: float) -> Span | None:
     """The range of the y axis that shows all lines, but for the start of the x axis.
 
-    Lines that end there do not count, as those of runs that failed in their first steps, nor does
-    the start of the others. A fifth is left out where that takes a third off the range, of few
-    evaluations the first one. Of lines with fewer than four points no part is left out. References
-    count only where they are near the others.
+    Lines that end there do not count, as those of runs that failed at once, have just begun or are
+    far shorter than the others, nor does the start of those. A fifth is left out where that takes a
+    third off the range, of few evaluations the first one. Of lines with fewer than four points no
+    part is left out. References count only where they are near the others.
 
     Args:
         left_out: Share of the x axis, at its start, that the range need not reach; 0 = all counts.
