@@ -56,6 +56,8 @@ def test_every_run_has_a_chart_and_pages_follow_the_selected_one(project: Projec
         await until(pilot, lambda: "page 2 of 2" in shown(console) and "run-4" in shown(console))
         await pilot.press("minus")
         await until(pilot, lambda: "page" not in shown(console))
+        # Also for the commands on one run.
+        assert view.run_shown == "run-4" != console.context.workspace.current
         # One chart, and back; then the run in Live.
         await pilot.press("z")
         await until(pilot, lambda: "page 5 of 6" in shown(console))

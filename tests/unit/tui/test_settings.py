@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from transformer_playground.errors import ConfigError
+from transformer_playground.tui.live.quantities import find_quantity, remembered_log_charts
 from transformer_playground.tui.settings import Settings, load_settings, save_settings
 
 
@@ -38,6 +39,31 @@ def test_saved_filters_are_written_and_deleted_ones_leave_the_file(tmp_path: Pat
     save_settings(path, settings)
     assert load_settings(path).filters == {}
     assert path.read_text(encoding="utf-8").startswith("# mine")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("log = true\nquantity = 'grad_norm'", ["grad_norm"]),
+        ("log = true\nquantity = 'a'\nquantity_event = 'b'", [find_quantity("a", "b").id]),
+        ("log = true\nlog_charts = ['lr']", ["lr"]),
+        ("log = false", []),
+        ("log_charts = ['lr']", ["lr"]),
+        ("", []),
+    ],
+)
+def test_a_log_axis_of_the_whole_grid_becomes_that_of_its_quantity(
+    tmp_path: Path, lines: str, expected: list[str]
+) -> None:
+    path = tmp_path / "console.toml"
+    path.write_text(f"[layout.grid]\n{lines}\n", encoding="utf-8")
+    settings = load_settings(path)
+    assert not settings.problems
+    assert remembered_log_charts(settings, "grid") == expected
+    save_settings(path, settings)
+    saved = load_settings(path)
+    assert remembered_log_charts(saved, "grid") == expected
+    assert "log" not in saved.layout.get("grid", {})
 
 
 WRONG = """

@@ -30,6 +30,7 @@ from transformer_playground.tui.live.quantities import (
     Quantity,
     quantities_in,
     remember_quantity,
+    remembered_log_charts,
     remembered_quantity,
 )
 from transformer_playground.tui.live.run_styles import run_styles
@@ -69,7 +70,7 @@ class GridView(View):
         self.poller = FilePoller(self, self.request, self._show_frame)
         self._quantity = remembered_quantity(self.context.settings, self.NAME)
         self._x = next(x for x in (remembered("grid", "x", "step"), "step") if x in AXES)
-        self.modes = ChartModes(remembered("grid", "log_charts", []))
+        self.modes = ChartModes(remembered_log_charts(self.context.settings, self.NAME))
         order = next(each for each in (remembered("grid", "order", ""), *ORDERS) if each in ORDERS)
         self.state = replace(self.state, order=order)
         self._tick_timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
@@ -107,6 +108,10 @@ class GridView(View):
     def runs(self) -> tuple[str, ...]:
         """The runs of the charts or curves, in their order."""
         return self.shown_runs.shown(self.state)
+
+    @property
+    def run_shown(self) -> str | None:
+        return self._focus
 
     @property
     def _focus(self) -> str | None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformer_playground.formatting import (
     VALUE_WIDTH,
@@ -153,6 +153,18 @@ def remember_quantity(settings: "Settings", view: str, quantity: Quantity) -> No
     """Show it again after a restart of the console."""
     settings.remember(view, "quantity", quantity.key)
     settings.remember(view, "quantity_event", quantity.event)
+
+
+def remembered_log_charts(settings: "Settings", view: str) -> list[Any]:
+    """Ids of the quantities that a view drew on a log axis; untrusted.
+
+    Where an axis of all charts was remembered instead, it becomes that of the quantity shown last.
+    """
+    if settings.layout.get(view, {}).pop("log", None) is True:
+        found = settings.remembered(view, "log_charts", [remembered_quantity(settings, view).id])
+        settings.remember(view, "log_charts", found)
+    ids: list[Any] = settings.remembered(view, "log_charts", [])
+    return ids
 
 
 def _of_rows(event: str, key: str) -> Quantity:
