@@ -17,7 +17,7 @@ from transformer_playground.sweeps.results import loss_of
 from transformer_playground.sweeps.trials import State, TrialState
 
 SHADES = 4
-"""Number of shades of a heat map."""
+"""Number of shades of a heat map in text."""
 
 # What a cell without a loss says, if its trials are in several states.
 _TOLD: tuple[State, ...] = ("running", "open", "failed", "pruned")
@@ -29,15 +29,20 @@ class HeatCell:
 
     Attributes:
         loss: Mean over the finished ones.
-        shade: From 0, the best quarter of the range of all means up to `loss_limit`, to 3; None
+        share: Its place in the range of all means up to `loss_limit`, from 0, the best, to 1; None
             without a loss.
         state: What has become of the trials while none has finished; None if there are none.
     """
 
     loss: Estimate
-    shade: int | None
+    share: float | None
     is_best: bool
     state: State | None
+
+    @property
+    def shade(self) -> int | None:
+        """One of `SHADES`, for text: 0 is the best quarter of the range."""
+        return None if self.share is None else min(SHADES - 1, int(self.share * SHADES))
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def heat_map(axes: Iterable[Axis], states: Iterable[TrialState], keys: tuple[str
             own = {each.state for each in members}
             return HeatCell(loss, None, False, next((each for each in _TOLD if each in own), None))
         share = min(1.0, (loss.mean - low) / (high - low)) if high > low else 0.0
-        return HeatCell(loss, min(SHADES - 1, int(share * SHADES)), loss.mean == low, "finished")
+        return HeatCell(loss, share, loss.mean == low, "finished")
 
     cells = tuple(
         tuple(cell(row, column) for column in range(len(across.levels)))

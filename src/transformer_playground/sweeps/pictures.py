@@ -21,12 +21,14 @@ from transformer_playground.plots.drawing import (
     set_labels,
     set_title,
 )
-from transformer_playground.sweeps.figures import SHADES, HeatMap, ParallelAxis, ParallelLine
+from transformer_playground.sweeps.figures import HeatMap, ParallelAxis, ParallelLine
 from transformer_playground.sweeps.group_curves import GroupCurve
 from transformer_playground.sweeps.results import Combination, Effect, values_text
 
-# From the blue of `COLOURS` for the best to white.
-_SHADES = LinearSegmentedColormap.from_list("losses", ["#0072B2", "#56B4E9", "#cfe6f5", "#ffffff"])
+# From the blue of `COLOURS` for the best to nearly white.
+_SHADES = LinearSegmentedColormap.from_list("losses", ["#0072B2", "#56B4E9", "#cfe6f5", "#f2f7fb"])
+# White has more contrast than black on shares below this, and either at least 4.5:1.
+_DARK = 0.05
 _LOSS = "best validation loss (nats per token)"
 _DIFFERENCE = "difference to the best value (nats per token)"
 _ROW_INCHES = 0.28
@@ -73,17 +75,17 @@ def draw_effects(file: IO[bytes], kind: str, title: str, effects: Sequence[Effec
 
 def draw_heat_map(file: IO[bytes], kind: str, title: str, found: HeatMap) -> None:
     """A cell for each pair of values; the darker, the better."""
-    shades = [[np.nan if cell.shade is None else cell.shade for cell in row] for row in found.cells]
+    shares = [[np.nan if cell.share is None else cell.share for cell in row] for row in found.cells]
 
     def draw(dpi: int) -> Figure:
         figure = _figure(dpi, max(SIZE[1], 1.6 + 0.36 * len(found.rows)))
         axes = figure.add_subplot()
-        axes.imshow(shades, cmap=_SHADES, vmin=0, vmax=SHADES - 1, aspect="auto")
+        axes.imshow(shares, cmap=_SHADES, vmin=0.0, vmax=1.0, aspect="auto")
         for row, cells in enumerate(found.cells):
             for column, cell in enumerate(cells):
                 mean = cell.loss.mean
                 text = (cell.state or "") if mean is None else loss_text(mean)
-                is_dark = cell.shade is not None and cell.shade == 0
+                is_dark = cell.share is not None and cell.share < _DARK
                 axes.text(
                     column,
                     row,
@@ -91,7 +93,7 @@ def draw_heat_map(file: IO[bytes], kind: str, title: str, found: HeatMap) -> Non
                     ha="center",
                     va="center",
                     fontsize=8,
-                    color="white" if is_dark else INK,
+                    color="white" if is_dark else "black",
                     parse_math=False,
                 )
         _ticks(axes.xaxis, range(len(found.columns)), found.columns)
