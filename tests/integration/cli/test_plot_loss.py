@@ -145,7 +145,7 @@ def test_a_run_without_a_whole_record_is_drawn_from_its_rows(
         (("--run-id", "tiny-1", "--out", "a.pdf"), 2, "cannot be written as 'a.pdf'"),
         (("--run-id", "tiny-1", "--out", "runs/a.svg"), 2, "is a folder"),
         (("--run-id", "tiny-1", "--smooth", "1"), 2, "--smooth must be in [0, 1), not 1."),
-        (("--run-id", "tiny-1", "--smooth", "nan"), 2, "--smooth must be in [0, 1), not nan."),
+        (("--run-id", "tiny-1", "--smooth", "nan"), 2, "'--smooth': nan is not a finite number"),
         (("--run-id", "tiny-1", "--x", "epoch"), 2, "'--x': 'epoch' is not one of"),
         (("--run-id", "tiny-1", "--log"), 2, "See: tp plot-loss --help"),
         (("--run-id", "tiny-1", "--out", "\x1b[31m.doc"), 2, "␛[31m.doc"),

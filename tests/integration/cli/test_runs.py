@@ -94,11 +94,11 @@ def test_runs_that_nobody_named_are_listed_with_the_name_that_the_console_gives_
     for words in (["layernorm"], ["name:layernorm"]):
         (document,) = tp("runs", *words, "-model.norm=none", "--json").lines
         names = {row["run_id"]: row["name"] for row in document}
-        assert names["tiny-20260101-100000-0001"] == "layernorm"
+        assert names["tiny-20260101-100000-0001"] == "layernorm n_layer=2"
     (document,) = tp("runs", "alpha", "--json").lines
     assert document[0]["name"] == "alpha"
     shown = tp("runs", "tiny-2026", "--columns", "name", "--sort", "-name").out.split()
-    assert shown == ["name", "rmsnorm", "layernorm"]
+    assert shown == ["name", "rmsnorm", "n_layer=2", "layernorm", "n_layer=2"]
 
 
 @pytest.mark.usefixtures("runs_dir")

@@ -77,7 +77,7 @@ def test_a_run_is_read_folded_compared_and_left_by_keyboard(
         assert table.row.name == "blocks.0"
         await until(pilot, lambda: "▸ blocks.0" in shown(console) and "mlp" not in shown(console))
         await pilot.press("right", "right", "left", "left", "plus")
-        await until(pilot, lambda: shown(console).count("qkv") == 2)
+        await until(pilot, lambda: "▾ blocks.1" in shown(console) and "qkv" in shown(console))
         assert table.row.name == "blocks.0"
         await pilot.press("less_than_sign")
         await until(pilot, lambda: is_at_rest(view) and "run · step 2" in shown(console))
