@@ -93,7 +93,7 @@ def test_a_run_is_read_folded_compared_and_left_by_keyboard(
         (written,) = Path.cwd().glob("model-*.json")
         check("inspect", json.loads(written.read_text()))
         await pilot.press("escape", "y")
-        await until(pilot, lambda: is_at_rest(view) and "step 0" not in shown(console))
+        await until(pilot, lambda: is_at_rest(view) and "| run · step 0" not in shown(console))
         assert "| blocks.0.mlp.up |" in console.clipboard
         # Under a dialog it keeps what it knows; hidden, it neither reads nor keeps models.
         assert not released
