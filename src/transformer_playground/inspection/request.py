@@ -43,6 +43,9 @@ Split = Literal["train", "val"]
 ALL = "all"
 """Names every checkpoint of a run, or every part of a model."""
 
+ABLATABLE: frozenset[View] = frozenset({"text", "lens", "attention"})
+"""Views that show what is left of a model without `parts`."""
+
 _OWN_TEXT: frozenset[View] = frozenset({"heads", "neighbours"})
 
 
@@ -58,7 +61,8 @@ class InspectRequest:
         windows: How many windows are read from there for neurons.
         checkpoints: auto, best, last, file names or all.
         position: Token after which the prediction is looked at; negative from the end.
-        parts: Components to ablate, as `parse_component` reads them, or all.
+        parts: Components to ablate, as `parse_component` reads them, or all; the views that are
+            `ABLATABLE` show the model without them.
         mean: Ablate by the mean instead of zero.
         together: Ablate all components at once instead of one after the other.
         other: Prompt whose activations are patched in.
@@ -185,12 +189,12 @@ def _checkpoints(
             # Perhaps nanoGPT's, which has no sidecar; else the reason why there is none.
             return (choose(run.checkpoints, hash_file=hash_file),), ()
         found = [FoundCheckpoint(by_step[step].path, by_step[step], ()) for step in sorted(by_step)]
-        return tuple(found), tuple(f"skipped a damaged checkpoint: {s}" for s in listing.skipped)
+        return tuple(found), tuple(f"skipped an unusable checkpoint: {s}" for s in listing.skipped)
     chosen = [choose(run.checkpoints, name, hash_file) for name in dict.fromkeys(names)]
     skipped = {str(each): None for one in chosen for each in one.skipped}
     if len(chosen) > 1:
         chosen.sort(key=lambda each: each.info.step if each.info else -1)
-    return tuple(chosen), tuple(f"skipped a damaged checkpoint: {each}" for each in skipped)
+    return tuple(chosen), tuple(f"skipped an unusable checkpoint: {each}" for each in skipped)
 
 
 def _dataset(record: Mapping[str, object], request: InspectRequest) -> "Dataset | None":

@@ -1,6 +1,6 @@
 """The views of `tp inspect` as JSON documents: of one text, for one checkpoint after another."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +18,24 @@ from transformer_playground.inspection.ablation import (
     all_components,
     parse_component,
 )
-from transformer_playground.inspection.heads import attention_patterns, score_heads
+from transformer_playground.inspection.heads import score_heads
 from transformer_playground.inspection.lens import (
     LayerPrediction,
     attribute_logits,
-    logit_lens,
+    lens_sites,
+    read_lens,
 )
 from transformer_playground.inspection.module_view import model_view, neighbours_view, neurons_view
 from transformer_playground.inspection.parts import parts_of
 from transformer_playground.inspection.patching import patch_grid
-from transformer_playground.inspection.recording import record
-from transformer_playground.inspection.request import ALL, InspectRequest, InspectSetup, View
+from transformer_playground.inspection.recording import Recording, Site, record
+from transformer_playground.inspection.request import (
+    ABLATABLE,
+    ALL,
+    InspectRequest,
+    InspectSetup,
+    View,
+)
 from transformer_playground.inspection.text import TokenScores, score_tokens, top_tokens
 from transformer_playground.inspection.tokens import InspectedText, named_token
 from transformer_playground.model.base import LanguageModel
@@ -83,9 +90,21 @@ def inspect_run(
         "schema_version": 1,
         "run_id": setup.run.run_id,
         "view": setup.request.view,
+        "without": _without(setup.request),
         "text": text.document(setup.tokenizer),
         "checkpoints": results,
     }
+
+
+def _replacement(request: InspectRequest) -> Replacement:
+    return "mean" if request.mean else "zero"
+
+
+def _without(request: InspectRequest) -> dict[str, Any] | None:
+    """What is switched off in a view that shows the rest of the model."""
+    if request.view not in ABLATABLE or not request.parts:
+        return None
+    return {"parts": list(request.parts), "replacement": _replacement(request)}
 
 
 def _checkpoint(found: FoundCheckpoint, step: int) -> dict[str, Any]:
@@ -131,6 +150,28 @@ class ViewContext:
             )
         return position % length
 
+    @property
+    def components(self) -> list[Component]:
+        """The parts that the request names, each once.
+
+        Raises:
+            UsageError: The model has no such part.
+        """
+        parts, found = parts_of(self.model), list[Component]()
+        for name in self.request.parts:
+            found += all_components(parts) if name == ALL else [parse_component(name, parts)]
+        return list(dict.fromkeys(found))
+
+    def recorded(self, sites: Sequence[Site] = ()) -> Recording:
+        """A pass over the text without the parts that the request names."""
+        if not self.request.parts:
+            # Not every architecture has parts that are known.
+            return record(self.model, self.tokens, sites)
+        replacement = _replacement(self.request)
+        return ablate(
+            self.model, self.tokens, self.components, replacement=replacement, sites=sites
+        )
+
     def named(self, token: int, **more: Any) -> dict[str, Any]:
         """A token with its text."""
         return named_token(self.tokenizer, token) | more
@@ -148,7 +189,7 @@ class ViewContext:
 
 
 def _text(context: ViewContext) -> dict[str, Any]:
-    logits = record(context.model, context.tokens).logits
+    logits = context.recorded().logits
     scores = context.scores(logits)
     return {
         "loss": scores.mean_loss,
@@ -164,7 +205,9 @@ def _lens(context: ViewContext) -> dict[str, Any]:
     position, tokens = context.position, context.tokens[0]
     target = int(tokens[position + 1]) if position + 1 < len(tokens) else None
     layers, grid_tokens, grid_probabilities = [], [], []
-    for number, logits in enumerate(logit_lens(context.model, context.tokens)):
+    recording = context.recorded(lens_sites(context.model))
+    streams = read_lens(context.model, recording.activations, expected=recording.logits)
+    for number, logits in enumerate(streams):
         top = logits[0].float().softmax(dim=-1).max(dim=-1)
         grid_tokens.append(top.indices.tolist())
         grid_probabilities.append(top.values.tolist())
@@ -210,7 +253,9 @@ def _attribution(context: ViewContext) -> dict[str, Any]:
 
 def _attention(context: ViewContext) -> dict[str, Any]:
     position = context.position
-    patterns = attention_patterns(context.model, context.tokens)[:, 0]
+    sites = [Site("weights", layer) for layer in range(len(parts_of(context.model).layers))]
+    recording = context.recorded(sites)
+    patterns = torch.stack([recording[site][0].float() for site in sites])
     is_short = patterns.shape[-1] <= _MAX_PATTERN
     return {
         "position": position,
@@ -245,15 +290,11 @@ def _ablate(context: ViewContext) -> dict[str, Any]:
     model, tokens = context.model, context.tokens
     if tokens.shape[1] < 2:
         raise DataError("A single token has no loss to compare.", "Give a longer text.")
-    parts = parts_of(model)
-    components: list[Component] = []
-    for name in context.request.parts:
-        components += all_components(parts) if name == ALL else [parse_component(name, parts)]
-    replacement: Replacement = "mean" if context.request.mean else "zero"
+    replacement = _replacement(context.request)
     whole = record(model, tokens).logits
     before = context.scores(whole)
     found = []
-    each_once = list(dict.fromkeys(components))
+    each_once = context.components
     is_together = context.request.together
     for out in [each_once] if is_together else [[component] for component in each_once]:
         logits = ablate(model, tokens, out, replacement=replacement).logits

@@ -68,20 +68,23 @@ def test_scores_lens_attention_and_ablation_are_those_of_the_command(
         documents[view] = json.loads(path.read_text(encoding="utf-8"))
         check("inspect", documents[view])
     result = {view: each["checkpoints"][0]["result"] for view, each in documents.items()}
-    assert column.scores is not None
     assert column.without is not None
-    assert result["text"]["surprisals"] == pytest.approx(column.scores.surprisals)
+    assert result["text"]["surprisals"] == pytest.approx(column.without.surprisals)
     assert result["ablate"]["parts"][0]["part"] == "1.0 + 0.mlp"
     assert result["ablate"]["parts"][0]["loss"] == pytest.approx(column.without.mean_loss)
     assert documents["text"]["text"]["token_texts"] == list("10 bottles")
-    # The lens shows the model without the part, the document the whole one.
     whole = last(service, asked("10 bottles", position=4, block=1)).columns[0]
     assert result["lens"]["layers"][2]["target_probability"] == pytest.approx(
-        whole.lens[2].target_probability
+        column.lens[2].target_probability
     )
     assert column.lens[2].target_probability != whole.lens[2].target_probability
     weights = torch.tensor(result["attention"]["weights"][1])
-    assert torch.allclose(weights, torch.tensor(whole.weights), atol=1e-5)
+    assert torch.allclose(weights, torch.tensor(column.weights), atol=1e-5)
+    assert not torch.allclose(weights, torch.tensor(whole.weights), atol=1e-5)
+    out = {"parts": ["1.0", "0.mlp"], "replacement": "zero"}
+    for view in ("text", "lens", "attention"):
+        assert documents[view]["without"] == out
+    assert documents["heads"]["without"] is None
     assert column.continued is not None
     assert len(column.continued[0]) == 24
 

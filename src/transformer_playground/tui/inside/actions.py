@@ -18,7 +18,11 @@ def look_inside_run(context: AppContext, run_id: str | None) -> None:
 
 
 def look_inside_tokens(
-    context: AppContext, source: Source, tokens: Sequence[int], position: int | None
+    context: AppContext,
+    source: Source,
+    tokens: Sequence[int],
+    position: int | None,
+    origin: str = "sample",
 ) -> None:
     """Look at a token of a text.
 
@@ -27,9 +31,10 @@ def look_inside_tokens(
         source: The checkpoint.
         tokens: The text, such as prompt and sample.
         position: Of the token among them; None = a telling one.
+        origin: Where the text comes from, in words.
     """
     place = None if position is None else max(1, position)
-    _look(context, Question((source,), GivenTokens(tuple(tokens)), place))
+    _look(context, Question((source,), GivenTokens(tuple(tokens), origin), place))
 
 
 def _look(context: AppContext, question: Question) -> None:

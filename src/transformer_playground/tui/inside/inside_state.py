@@ -38,18 +38,42 @@ class InsideState:
         part: Chosen part of the block: a head, then the MLP if it has one, then the whole block.
         section: What is shown where there is room for one only.
         answer: The newest answer; it may be to an older question.
+        refused: The text that was asked for last, if it could not be read.
     """
 
     question: Question
     part: int = 0
     section: Section = "lens"
     answer: Answer | None = None
+    refused: TextChoice | None = None
 
-    def take(self, answer: Answer) -> None:
-        """Take in an answer to the present question."""
+    def take(self, answer: Answer) -> str:
+        """Take in an answer to the present question.
+
+        A text that cannot be read does not take the place of one that can.
+
+        Returns:
+            Why the text was refused; empty if it was not.
+        """
+        before = self.answer
+        is_about_text = answer.text is None and not answer.columns
+        if (
+            is_about_text
+            and before is not None
+            and before.text is not None
+            and before.question.text != answer.question.text
+        ):
+            self.refused = answer.question.text
+            self.question = replace(
+                self.question,
+                text=before.question.text,
+                position=before.position,
+                start=before.text.start,
+            )
+            return answer.problem
         self.answer = answer
         if answer.text is None:
-            return
+            return ""
         # The files of what is shown, whatever becomes the best or the last one meanwhile.
         sources = tuple(
             asked if column.problem else column.source
@@ -59,6 +83,7 @@ class InsideState:
             self.question, sources=sources, position=answer.position, start=answer.text.start
         )
         self.part = min(self.part, len(self.part_names()) - 1)
+        return ""
 
     @property
     def first(self) -> Column | None:
@@ -182,6 +207,7 @@ class InsideState:
 
     def show(self, text: TextChoice) -> None:
         """Look at another text."""
+        self.refused = None
         self.question = replace(self.question, text=text, position=None, start=None)
 
     def turn_window(self, by: int) -> bool:

@@ -140,7 +140,7 @@ class Loader:
             PlaygroundError: It cannot be encoded, or there is no such window or no dataset.
         """
         match question.text:
-            case GivenTokens(tokens):
+            case GivenTokens(tokens=tokens):
                 return WholeText(tokens)
             case TypedText(typed):
                 key: tuple[object, ...] = (*opened.run_key, typed)

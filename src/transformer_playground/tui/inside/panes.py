@@ -1,5 +1,7 @@
 """Panes inside a text: the text itself, what is knocked out, and lens and attention."""
 
+import textwrap
+
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -124,7 +126,8 @@ class InsidePanes(Vertical):
         curves = 0
         problem = answer.problem if answer else ""
         if problem:
-            lines = [[(f"✗ {visible_line(problem)}", "$error")], self._way_out()]
+            rows_of_problem = textwrap.wrap(f"✗ {visible_line(problem)}", max(1, inner))
+            lines = [*([(row, "$error")] for row in rows_of_problem), self._way_out()]
         elif answer is None:
             lines = [[("loading …", _MUTED)]]
         elif answer.columns:
@@ -178,8 +181,8 @@ class InsidePanes(Vertical):
             return ""
         text, chosen = answer.text, answer.question.text
         match chosen:
-            case GivenTokens():
-                what = "sample"
+            case GivenTokens(origin=what):
+                pass
             case TypedText():
                 what = "typed text"
             case SplitWindow(number):

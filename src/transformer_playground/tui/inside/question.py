@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GivenTokens:
-    """Tokens as a model drew them, with the prompt before."""
+    """Tokens as they are, such as a model drew them after a prompt.
+
+    Attributes:
+        origin: Where they come from, in words.
+    """
 
     tokens: tuple[int, ...]
+    origin: str = "sample"
 
 
 @dataclass(frozen=True)

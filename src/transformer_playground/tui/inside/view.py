@@ -10,6 +10,7 @@ from textual.types import CSSPathType
 
 from transformer_playground.errors import UsageError
 from transformer_playground.files import timestamped, write_new_file
+from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.dialogs.edit_text import EditTextScreen
@@ -94,8 +95,13 @@ class InsideView(View):
         # The next question may have been asked while this waited to be shown.
         if answer.question is self._asked and self.is_mounted:
             self.is_reading = False
-            self.state.take(answer)
-            self._draw()
+            refusal = self.state.take(answer)
+            if refusal:
+                self.notify(visible(refusal), severity="error", markup=False)
+                # What was shown before may not have been complete yet.
+                self._ask()
+            else:
+                self._draw()
 
     def on_text_pane_clicked(self, event: TextPane.Clicked) -> None:
         if self.state.point(event.position):
@@ -171,7 +177,7 @@ class InsideView(View):
 
     def action_go_to_window(self) -> None:
         """Ask for the number of a window."""
-        chosen = self.state.question.text
+        chosen = self.state.refused or self.state.question.text
         text = self.state.answer.text if self.state.answer else None
         last = text.windows - 1 if text and text.windows else None
         number = str(chosen.number) if isinstance(chosen, SplitWindow) else "0"
@@ -189,7 +195,7 @@ class InsideView(View):
 
     def action_write(self) -> None:
         """Ask for a text."""
-        chosen = self.state.question.text
+        chosen = self.state.refused or self.state.question.text
         value = chosen.text if isinstance(chosen, TypedText) else ""
         screen = EditTextScreen(
             "Text to look at", value, _typed_text, "", several_lines=True, does="reads it"
@@ -265,11 +271,21 @@ class InsideView(View):
             return
         questions = self.state.by_run()
         options = [
-            (view, Content(f"JSON, {about}"))
+            (view, Content(f"JSON, {about}{self._of_what(view)}"))
             for view, about in _EXPORTS.items()
             if view != "ablate" or any(each.parts for each in questions)
         ]
         self.app.push_screen(PickScreen("Export", options, "text"), self._export)
+
+    def _of_what(self, view: "InspectView") -> str:
+        """Which model an export is about while parts are knocked out."""
+        from transformer_playground.inspection.request import ABLATABLE
+
+        parts = self.state.question.parts
+        if not parts or view == "ablate":
+            return ""
+        without = f" without the part{'s' if len(parts) > 1 else ''}"
+        return without if view in ABLATABLE else " of the whole model"
 
     def _export(self, name: str | None) -> None:
         answer = self.state.answer

@@ -114,6 +114,7 @@ class Reading:
             "schema_version": 1,
             "run_id": self.subject.name,
             "view": "model",
+            "without": None,
             "text": self.text,
             "checkpoints": checkpoints,
         }

@@ -226,3 +226,29 @@ def test_an_export_is_split_by_run_and_the_other_run_reads_the_same_tokens() -> 
     refused = replace(other, problem="another tokenizer")
     state.take(replace(state.answer, columns=(column, refused)))
     assert [each.sources for each in state.by_run()] == [(column.source,)]
+
+
+def test_a_refused_text_leaves_what_is_shown_and_can_be_corrected() -> None:
+    state = state_with()
+    shown, asked = state.answer, state.question
+    for text in (TypedText("\x07"), SplitWindow(99_999)):
+        state.show(text)
+        refusal = Answer(state.question, problem="There is no such text.")
+        assert state.take(refusal) == "There is no such text."
+        assert shown is not None
+        assert state.answer is not None
+        assert state.answer.text is shown.text
+        assert state.question == asked
+        assert state.refused == text
+        # The text before is read again.
+        assert state.take(replace(shown, question=asked)) == ""
+        assert state.refused == text
+    state.show(TypedText("ok"))
+    assert state.refused is None
+
+
+def test_a_lost_checkpoint_takes_the_place_of_what_was_shown() -> None:
+    state = state_with()
+    assert state.take(Answer(state.question, problem="gone")) == ""
+    assert state.answer is not None
+    assert state.answer.problem == "gone"
