@@ -299,7 +299,7 @@ def _choose_file(folder: Path, name: str, hash_file: HashFile | None) -> FoundCh
 
 
 def _others(scan: FolderScan, excluded: Path | None = None) -> str:
-    names = sorted(path.name for path in scan.sidecars if path != excluded)
+    names = sorted(path.name for path in scan.sidecars if path != excluded and path.is_file())
     return f"Checkpoints there: {', '.join(names) or 'none'}."
 
 

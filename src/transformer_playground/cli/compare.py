@@ -178,7 +178,7 @@ def _draw(
         note(visible_line(f"sampling from {run.run_id}{group}"))
         results.append(draw_samples(run, spec))
         for skipped in results[-1].skipped:
-            note(visible_line(f"skipped a damaged checkpoint: {skipped}"))
+            note(visible_line(f"skipped an unusable checkpoint: {skipped}"))
         for notice in results[-1].notices:
             note(visible_line(notice))
     return results

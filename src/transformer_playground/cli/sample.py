@@ -206,7 +206,7 @@ def _load(resolved: ResolvedSampling) -> "LoadedRun":
 
     loaded = load_resolved(resolved)
     for skipped in loaded.skipped:
-        note(f"skipped a damaged checkpoint: {skipped}")
+        note(f"skipped an unusable checkpoint: {skipped}")
     note(f"sampling from {loaded.checkpoint.name} of {resolved.run_id}")
     for notice in loaded.notices:
         note(notice)

@@ -63,7 +63,7 @@ def serve(
         )
         served = ServedRun.load(run, request)
         for skipped in served.loaded.skipped:
-            note(f"skipped a damaged checkpoint: {skipped}")
+            note(f"skipped an unusable checkpoint: {skipped}")
         for notice in served.loaded.notices:
             note(notice)
         shown = f"[{host}]" if ":" in host else host

@@ -98,7 +98,7 @@ def read_subject(run: RunFolder, request: ExportRequest) -> Subject:
         tokenizer=tokenizer,
         decoding=decoding,
         facts=run_facts(run, payload, licence=request.licence),
-        notices=tuple(f"skipped a damaged checkpoint: {skipped}" for skipped in found.skipped),
+        notices=tuple(f"skipped an unusable checkpoint: {skipped}" for skipped in found.skipped),
     )
 
 

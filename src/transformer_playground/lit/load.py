@@ -47,7 +47,7 @@ def load_session(
     for setup in setups:
         loaded = load_resolved(setup.sampling)
         for skipped in loaded.skipped:
-            progress(f"skipped a damaged checkpoint: {skipped}")
+            progress(f"skipped an unusable checkpoint: {skipped}")
         model = AskedModel.of(loaded, prepare_config(setup.run))
         # An architecture that cannot be inspected is refused now.
         model.card()

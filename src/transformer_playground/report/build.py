@@ -90,7 +90,7 @@ def make_report(
     context = load_context(setup)
     loaded = context.loaded
     for skipped in loaded.skipped:
-        progress(f"skipped a damaged checkpoint: {skipped}")
+        progress(f"skipped an unusable checkpoint: {skipped}")
     for notice in loaded.notices:
         progress(notice)
     progress(f"evaluating {loaded.checkpoint.name} of {setup.run.run_id}")

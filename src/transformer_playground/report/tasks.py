@@ -87,7 +87,7 @@ def run_tasks(
     dataset = _dataset(setup) if needs_text else None
     loaded = load_resolved(setup.sampling)
     for skipped in loaded.skipped:
-        progress(f"skipped a damaged checkpoint: {skipped}")
+        progress(f"skipped an unusable checkpoint: {skipped}")
     document: dict[str, Any] = {
         "schema_version": 1,
         "run_id": loaded.run_id,

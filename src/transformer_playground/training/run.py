@@ -184,7 +184,7 @@ def _continue(
     """Setup and payload of a checkpoint, and the recorded configuration of its run."""
     saved = read_run_config(run)
     for skipped in found.skipped:
-        notify(f"skipped a damaged checkpoint: {skipped}")
+        notify(f"skipped an unusable checkpoint: {skipped}")
     payload = load_payload(found.path)
     vocab_size = saved_vocab_size(saved)
     config = _with_saved_model(request.config, payload, vocab_size, notify)

@@ -148,7 +148,7 @@ def test_damaged_checkpoints_are_skipped_with_a_note(two: Project, tp: Tp) -> No
     path.write_bytes(b"torn")
     ended = tp(*BOTH, "--json")
     assert answers(ended)[1]["skipped"]
-    assert "skipped a damaged checkpoint: best_val.pt" in ended.err
+    assert "skipped an unusable checkpoint: best_val.pt" in ended.err
 
 
 def test_a_group_is_sampled_from_its_best_run(trained: Project, tp: Tp) -> None:

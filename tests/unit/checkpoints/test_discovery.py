@@ -411,3 +411,13 @@ def test_finding_checkpoints_does_not_import_torch() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_lost_checkpoint_is_not_among_those_to_choose_instead(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save(tmp_path, step, keep_last=2)
+    (tmp_path / "ckpt_last_00000001.pt").unlink()
+    with pytest.raises(CheckpointError, match="There is no checkpoint") as caught:
+        choose(tmp_path, "ckpt_last_00000001.pt")
+    assert "ckpt_last_00000001.pt" not in str(caught.value.hint)
+    assert "ckpt_last_00000002.pt" in str(caught.value.hint)

@@ -1,4 +1,4 @@
-"""Checkpoint choices for sampling, read from sidecar files only."""
+"""Checkpoint choices for sampling: files with a sidecar, of which only the sidecar is read."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -56,13 +56,14 @@ def choices_of(runs_dir: Path, run_id: str) -> Choices:
         scan = scan_folder(run.checkpoints)
     except PlaygroundError:
         return Choices(run_id)
+    there = {path: info for path, info in scan.sidecars.items() if path.is_file()}
     named: list[tuple[str, CheckpointInfo]] = []
     for kind in _KINDS:
-        preferred = [path for path in scan.preferred(kind) if path in scan.sidecars]
+        preferred = [path for path in scan.preferred(kind) if path in there]
         if preferred:
-            named.append((kind, scan.sidecars[preferred[0]]))
-    ordered = [path for path in scan.newest_first() if path in scan.sidecars]
-    named += [(path.name, scan.sidecars[path]) for path in ordered]
+            named.append((kind, there[preferred[0]]))
+    ordered = [path for path in scan.newest_first() if path in there]
+    named += [(path.name, there[path]) for path in ordered]
     # Pointers, and files of both kinds written in one step, have the same content.
     files: dict[str, list[tuple[str, CheckpointInfo]]] = {}
     for name, info in named:

@@ -285,7 +285,7 @@ class SamplePanes(Vertical):
         view.show(Transcript(loaded.prompt.text, count, view.text_width))
         notes = [*loaded.notices]
         if loaded.skipped:
-            notes.append(f"skipped a damaged checkpoint: {'; '.join(loaded.skipped)}")
+            notes.append(f"skipped an unusable checkpoint: {'; '.join(loaded.skipped)}")
         if notes:
             view.show_note("".join(f"\n{note}" for note in notes), problem=bool(loaded.skipped))
 

@@ -58,3 +58,13 @@ def test_a_job_samples_each_file_once_and_only_what_there_is(choices: Choices) -
     runs = ["a", "b", "c", "d", "e", "f", "g"]
     assert sources_of_runs(runs, "last")[0] == Source("a", "last")
     assert sources_of_runs(runs, "ckpt_7.pt")[-1] == Source("f", "auto")
+
+
+def test_a_checkpoint_of_which_only_the_sidecar_is_left_is_no_choice(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "run")
+    for step in (1, 2):
+        save(run.checkpoints, step, keep_last=2)
+    (run.checkpoints / "ckpt_last_00000001.pt").unlink()
+    names = [name for each in choices_of(tmp_path, "run").checkpoints for name in each.names]
+    assert "ckpt_last_00000002.pt" in names
+    assert "ckpt_last_00000001.pt" not in names
