@@ -117,7 +117,10 @@ def _overlap(found: Document) -> Iterator[str]:
 
 def _hardest(rows: list[Document]) -> Iterator[str]:
     shown = rows[:_MOST_WINDOWS]
-    yield f"hardest windows of val, {len(shown)} of {len(rows):,} measured with the best checkpoint"
+    yield (
+        f"hardest windows of val, {len(shown)} of {len(rows):,} by loss in nats per token of the "
+        "best checkpoint"
+    )
     for row in shown:
         text = visible_line(row["text"].replace("\n", "⏎"))[:_LONGEST]
         yield f"{loss_text(row['loss']):>7} {row['first']:>11,} {text}"

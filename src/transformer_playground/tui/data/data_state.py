@@ -11,7 +11,12 @@ from rich.cells import cell_len
 from transformer_playground.data.browsing.overlap import Overlap, SharedLine
 from transformer_playground.data.browsing.statistics import SplitStatistics
 from transformer_playground.dataset_views.measures import HardWindow
-from transformer_playground.dataset_views.reading import BatchRow, ShownToken, TokenWindow
+from transformer_playground.dataset_views.reading import (
+    BatchRow,
+    ShownToken,
+    StepBatch,
+    TokenWindow,
+)
 from transformer_playground.dataset_views.vocabulary import Sort, VocabularyRow
 from transformer_playground.errors import UsageError
 from transformer_playground.formatting import (
@@ -59,6 +64,37 @@ class Goto:
 
     kind: GoKind
     number: int | float
+
+    def check(self, split: str, *, total: int, window: int, lines: int | None, steps: int) -> None:
+        """Refuse a place that there is not.
+
+        Args:
+            split: The split that is read.
+            total: Its tokens.
+            window: Tokens of a window.
+            lines: Its lines; None = not counted yet.
+            steps: Steps of the run.
+
+        Raises:
+            UsageError: There is no such place.
+        """
+        ends: dict[GoKind, tuple[str, int, int | None]] = {
+            "token": (split, 0, total - 1),
+            # A split shorter than a window is one.
+            "window": (split, 0, max(1, total // window) - 1),
+            "line": (split, 1, lines),
+            "step": ("the run", 1, steps),
+        }
+        if self.kind not in ends:
+            return
+        where, first, last = ends[self.kind]
+        if last is not None and not first <= self.number <= last:
+            there = (
+                f"{where} has {self.kind}s {first} to {last:,}"
+                if last >= first
+                else f"{where} has no {self.kind}s"
+            )
+            raise UsageError(f"There is no {self.kind} {self.number:,}: {there}.")
 
     def position(self, total: int, window: int) -> int:
         """Where the token is in a split.
@@ -160,6 +196,13 @@ def id_lines(tokens: Sequence[ShownToken], width: int) -> list[Line]:
         )
         for first in range(0, len(tokens), columns)
     ]
+
+
+def origin_text(shown: TokenWindow | StepBatch, count: int) -> str:
+    """Where the first `count` of the tokens that are shown come from."""
+    if isinstance(shown, StepBatch):
+        return f"batch of step {shown.step:,}"
+    return f"{shown.split} · tokens {shown.first:,}–{shown.first + count - 1:,}"
 
 
 def window_title(window: TokenWindow) -> str:

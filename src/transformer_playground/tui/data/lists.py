@@ -99,7 +99,8 @@ class Lists:
         """Tokens with their counts."""
         pane, counts = self._list("vocabulary"), results.counts
         total = source.table.vocab_size
-        title = f"vocabulary · {sort_text(results.sort, total)}"
+        unit = "" if results.cost is None else " · loss in nats"
+        title = f"vocabulary · {sort_text(results.sort, total)}{unit}"
         if counts is None:
             pane.say(self._not_counted(), "vocabulary")
             return
@@ -141,10 +142,13 @@ class Lists:
             return
         previews = dict(zip(results.hardest, results.previews, strict=True))
         write = partial(hard_lines, results.hardest, previews.__getitem__)
-        pane.show(write, lambda _: "   loss    at token  text", "hardest windows of val")
+        pane.show(write, lambda _: "   loss    at token  text", _HARDEST_TITLE)
 
     def _not_counted(self) -> str:
         return f"Not counted yet: {self._view.key_hint('data.evaluate')} counts."
+
+
+_HARDEST_TITLE = "hardest windows of val · loss in nats per token"
 
 
 def _documents(counts: Counts, width: int) -> list[Line]:

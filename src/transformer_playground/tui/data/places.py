@@ -14,6 +14,8 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.data.data_state import (
     GoKind,
+    Goto,
+    origin_text,
     parse_goto,
     searched_text,
     window_place,
@@ -182,7 +184,9 @@ class Places:
         # It comes with torch.
         from transformer_playground.tui.inside.actions import look_inside_tokens
 
-        look_inside_tokens(self._view.context, Source(source.run.run_id), tokens, position)
+        origin = origin_text(shown, len(tokens))
+        run = Source(source.run.run_id)
+        look_inside_tokens(self._view.context, run, tokens, position, origin)
 
     def ask_where(self, default: GoKind) -> None:
         """Let the user type a place.
@@ -195,11 +199,20 @@ class Places:
         screen = EditTextScreen(
             "Go to",
             "",
-            partial(parse_goto, default=default),
+            partial(self._checked_goto, default=default),
             f"a {default}, or: token 41216, line 12, window 3, step 100, 12.5%",
             does="goes there",
         )
         self._view.app.push_screen(screen, partial(self._go_to, default=default))
+
+    def _checked_goto(self, text: str, default: GoKind) -> Goto:
+        goto, source = parse_goto(text, default), self._view.source
+        if source is not None:
+            counts = self._view.results.counts
+            lines = counts.of(self.split).lines if counts else None
+            size, steps = source.config.train_block_size, source.config.train.runtime.max_iters
+            goto.check(self.split, total=self._total, window=size, lines=lines, steps=steps)
+        return goto
 
     def _go_to(self, text: str | None, default: GoKind) -> None:
         source = self._view.source

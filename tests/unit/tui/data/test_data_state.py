@@ -9,7 +9,12 @@ from rich.cells import cell_len
 from transformer_playground.data.browsing.overlap import Overlap, SharedLine
 from transformer_playground.data.browsing.statistics import SplitStatistics
 from transformer_playground.dataset_views.measures import HardWindow
-from transformer_playground.dataset_views.reading import BatchRow, ShownToken, TokenWindow
+from transformer_playground.dataset_views.reading import (
+    BatchRow,
+    ShownToken,
+    StepBatch,
+    TokenWindow,
+)
 from transformer_playground.dataset_views.vocabulary import VocabularyRow
 from transformer_playground.errors import UsageError
 from transformer_playground.terminal import visible
@@ -20,6 +25,7 @@ from transformer_playground.tui.data.data_state import (
     document_lines,
     hard_lines,
     id_lines,
+    origin_text,
     overlap_lines,
     parse_goto,
     searched_text,
@@ -168,3 +174,37 @@ def test_documents_are_drawn_by_length_and_shared_lines_are_counted() -> None:
     assert "3 of 10 validation lines (30%)" in text
     assert "5 of 1,000 training lines (0.5%)" in text
     assert "Only the first 1,000 training lines were compared." in text
+
+
+@pytest.mark.parametrize(
+    ("typed", "refusal"),
+    [
+        ("token 4000", "There is no token 4,000: val has tokens 0 to 3,999."),
+        ("window 999999", "There is no window 999,999: val has windows 0 to 124."),
+        ("line 0", "There is no line 0: val has lines 1 to 9."),
+        ("line 10", "There is no line 10: val has lines 1 to 9."),
+        ("step 101", "There is no step 101: the run has steps 1 to 100."),
+    ],
+)
+def test_a_place_beyond_the_end_is_refused_with_the_range(typed: str, refusal: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_goto(typed, "token").check("val", total=4_000, window=32, lines=9, steps=100)
+    assert caught.value.message == refusal
+
+
+@pytest.mark.parametrize(
+    "typed", ["token 3999", "window 124", "line 1", "line 9", "step 100", "900 %"]
+)
+def test_the_last_place_of_each_kind_is_none_beyond_the_end(typed: str) -> None:
+    parse_goto(typed, "token").check("val", total=4_000, window=32, lines=9, steps=100)
+
+
+def test_a_line_that_is_not_counted_yet_and_the_only_window_of_a_short_split_are_places() -> None:
+    parse_goto("line 99", "token").check("val", total=4, window=32, lines=None, steps=1)
+    parse_goto("window 0", "token").check("val", total=4, window=32, lines=None, steps=1)
+
+
+def test_a_text_that_is_taken_elsewhere_says_where_it_comes_from() -> None:
+    tokens = tuple(ShownToken(0, "a") for _ in range(8))
+    assert origin_text(TokenWindow("val", 1_024, 9_000, tokens), 4) == "val · tokens 1,024–1,027"
+    assert origin_text(StepBatch(1_000, (), 0), 8) == "batch of step 1,000"

@@ -59,7 +59,7 @@ def test_keys_act_on_the_sequence_that_is_shown(
     assert places.shown == StepBatch(1_000, (SEQUENCE,), 1)
     view.query_one().show.assert_called_with(SEQUENCE.tokens, "step 1,000 · sequence 1", "")
     places.look_inside()
-    assert look.call_args.args[2:] == ([2, 1], None)
+    assert look.call_args.args[2:] == ([2, 1], None, "batch of step 1,000")
     # What is counted meanwhile, or a window that is still read, does not take its place.
     places.read_again()
     view.jobs.start.assert_not_called()
