@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from transformer_playground.config.toml import toml_value
 from transformer_playground.formatting import (
     count_text,
+    counted,
     loss_text,
     optional_text,
     percent_text,
@@ -86,7 +87,8 @@ def _measured(reading: Reading) -> Iterator[str]:
     earlier = [each["step"] for each in reading.history() if each["step"] < entry["step"]]
     if earlier and any(each["update_rms"] is not None for each in result["weights"]):
         before = max(earlier)
-        yield f"upd/weight: change over {entry['step'] - before:,} steps, since step {before:,}"
+        steps = counted(entry["step"] - before, "step")
+        yield f"upd/weight: change over {steps}, since step {before:,}"
 
 
 def _compared(shown: Shown, other: Reading) -> str:

@@ -182,6 +182,10 @@ class ColumnSpec:
     right_aligned: bool = True
 
 
+_APART_RANK = 4
+# Added to the rank of a column that says of the other model what another column says of this one.
+_EQUAL = 10
+
 SINGLE = (
     ColumnSpec("shape", "shape", 3, right_aligned=False),
     ColumnSpec("params", "params", 1),
@@ -202,7 +206,7 @@ PAIR = (
     ColumnSpec("their_weight", "other weight", 5),
     ColumnSpec("gradient", "gradient", 6),
     ColumnSpec("their_gradient", "other grad", 6),
-    ColumnSpec("apart", "apart", 4),
+    ColumnSpec("apart", "apart", _APART_RANK),
     ColumnSpec("difference", "differs", 0, right_aligned=False),
 )
 
@@ -348,13 +352,26 @@ class TableState:
             )
             if cells or (spec.key == "difference"):
                 found.append((spec, max(cells, cell_len(self.title(spec)))))
+        ranks = self._ranks(rows, [spec for spec, _ in found])
         space = width - min(names, max(_LEAST_NAME, int(width * _NAME_SHARE)))
         while found and sum(cells + gap for _, cells in found) > space:
-            last = max(spec.rank for spec, _ in found)
+            last = max(ranks[spec.key] for spec, _ in found)
             if last == 0:
                 break
-            found = [pair for pair in found if pair[0].rank != last]
+            found = [pair for pair in found if ranks[pair[0].key] != last]
         return found
+
+    def _ranks(self, rows: Sequence[Row], specs: Sequence[ColumnSpec]) -> dict[str, float]:
+        """Ranks of columns; what is the same in both models goes before what differs."""
+        ranks: dict[str, float] = {spec.key: spec.rank for spec in specs}
+        for spec in specs:
+            theirs = f"their_{spec.key}"
+            if theirs in ranks and all(
+                self.text(row, spec.key) == self.text(row, theirs) for row in rows
+            ):
+                ranks[theirs] += _EQUAL
+                ranks[spec.key] = max(ranks[spec.key], _APART_RANK + spec.rank / _EQUAL)
+        return ranks
 
     def title(self, spec: ColumnSpec) -> str:
         """Header of a column."""

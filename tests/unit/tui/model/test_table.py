@@ -161,3 +161,17 @@ def test_markdown_has_every_module_and_survives_hostile_names() -> None:
     assert sum(line.startswith("|") for line in text.splitlines()) == len(view["modules"]) - 1 + 2
     assert "\x1b" not in text
     assert "a \\| b" in text
+
+
+def test_what_is_the_same_in_both_models_makes_room_for_what_differs() -> None:
+    view = model_view(lively_model(), tokens_of(0, 2, 8), None)
+    apart = {each["name"]: 0.5 for each in view["weights"]}
+    main, other = reading("one", view), reading("two", view)
+    state = TableState(Shown(Ask(main.subject), main, other, apart=apart))
+    keys = {spec.key for spec, _ in state.columns(state.tree.rows, 76, 1, 40)}
+    assert {"shape", "params", "apart", "difference"} <= keys
+    assert not keys & {"their_shape", "their_params"}
+    wider = reading("two", model_view(lively_model(n_embd=32), None, None))
+    differing = TableState(Shown(Ask(main.subject), main, wider))
+    keys = {spec.key for spec, _ in differing.columns(differing.tree.rows, 120, 1, 40)}
+    assert {"shape", "their_shape", "params", "their_params"} <= keys
