@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from transformer_playground.formatting import loss_text, optional_text, signed_text
+from transformer_playground.formatting import counted, loss_text, optional_text, signed_text
 from transformer_playground.inspection import render_parts as parts
 from transformer_playground.inspection.glyphs import (
     WIDTH,
@@ -49,8 +49,16 @@ def _header(document: Document, checkpoint: Document) -> list[str]:
     if text is None:
         return lines
     count = len(text["tokens"])
-    where = "prompt" if text["window"] is None else f"window {text['window']:,} of {text['source']}"
-    return [*lines, f"{where} · {count:,} token{'' if count == 1 else 's'}"]
+    first, windows = text["window"], checkpoint["result"].get("windows") or 1
+    each = ""
+    if first is None:
+        where = "prompt"
+    elif windows == 1:
+        where = f"window {first:,} of {text['source']}"
+    else:
+        where = f"windows {first:,}–{first + windows - 1:,} of {text['source']}"
+        each = " each"
+    return [*lines, f"{where} · {counted(count, 'token')}{each}"]
 
 
 def _before(document: Document, position: int, width: int = 20) -> str:

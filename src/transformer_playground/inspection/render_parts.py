@@ -106,8 +106,9 @@ def ablate(result: Document, document: Document) -> list[str]:
         Column("then", [_first(each["likeliest"]) for each in found]),
     ]
     lines = [
-        f"loss {loss_text(result['loss'])} whole, then {_first(result['likeliest'])}; "
-        f"outputs replaced by {'zero' if result['replacement'] == 'zero' else 'their mean'}",
+        f"loss {loss_text(result['loss'])} nats per token whole, then "
+        f"{_first(result['likeliest'])}; outputs replaced by "
+        f"{'zero' if result['replacement'] == 'zero' else 'their mean'}",
         "",
         *table_lines(columns, WIDTH),
     ]
