@@ -68,6 +68,7 @@ def test_a_text_is_found_and_lists_lead_to_their_places(trained: Project) -> Non
         await until(pilot, lambda: view.results.hardest)
         await pilot.press("L")
         await until(pilot, lambda: isinstance(console.screen, InsideView))
+        await until(pilot, lambda: "val · tokens 0–" in shown(console))
         await pilot.press("escape")
         await until(pilot, lambda: console.screen is view)
         # A pane that was hidden is drawn for the width that it has now.
