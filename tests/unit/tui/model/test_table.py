@@ -119,7 +119,7 @@ def test_the_curve_of_a_module_goes_over_the_checkpoints() -> None:
     (block,) = {*TableState(state.shown, "weight").text(state.tree["blocks.0"], "curve")}
     assert block in "▇█"
     texts = ["".join(part for part, _ in line) for line in facts(state.shown, "f6")]
-    assert "upd/weight: change over 1 steps, since step 1" in texts
+    assert "upd/weight: change over 1 step, since step 1" in texts
     lines = module_lines(state, state.tree["blocks.0.mlp.up"], 40)
     text = "\n".join("".join(part for part, _ in line) for line in lines)
     assert "update / weight by step" in text
