@@ -22,7 +22,7 @@ import torch
 from presets import prepared_request
 from transformer_playground.evaluation import loss as losses
 from transformer_playground.model.gpt import GPT
-from transformer_playground.training import trainer
+from transformer_playground.training import accumulation, measurements
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
 from transformer_playground.training.run import start
@@ -57,8 +57,8 @@ def patches(clock: Clock) -> list[Any]:
     targets: list[tuple[str, Any, str]] = [
         ("forward", GPT, "hidden"),
         ("forward", GPT, "logits"),
-        ("samples", trainer, "generate"),
-        ("forward", trainer, "summed_cross_entropy"),
+        ("samples", measurements, "generate"),
+        ("forward", accumulation, "summed_cross_entropy"),
         ("forward", losses, "summed_cross_entropy"),
         ("backward", torch.Tensor, "backward"),
         ("optimizer", OptimizerSet, "step"),

@@ -1,5 +1,6 @@
-"""The benchmark of training on a GPU, with toy shapes on the CPU."""
+"""Benchmarks of training: for GPUs with toy shapes on the CPU, and what the overhead is made of."""
 
+import contextlib
 import importlib
 import json
 import math
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
@@ -46,3 +48,16 @@ def test_a_batch_that_does_not_fit_is_halved(
 
     assert tried == [4, 2, 1]
     assert "trying a batch of 2" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_the_overhead_times_functions_that_exist(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    overhead = importlib.import_module("overhead")
+    clock = overhead.Clock()
+    with contextlib.ExitStack() as stack:
+        for patch in overhead.patches(clock):
+            stack.enter_context(patch)
+        torch.ones((), requires_grad=True).backward()
+    assert clock.seconds.keys() == {"backward"}
