@@ -99,7 +99,8 @@ class CompareView(View):
             self._test.cancel()
 
     def on_resize(self) -> None:
-        self._fit_pane()
+        # The classes of the size are set only then.
+        self.call_after_refresh(self._fit_pane)
 
     def _fit_pane(self) -> None:
         """Give the table above the other panes the lines it needs, and 60 % of them at most.
