@@ -56,8 +56,9 @@ def test_the_benchmark_of_the_overhead_times_functions_that_exist(
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     overhead = importlib.import_module("overhead")
     clock = overhead.Clock()
+    loss: Any = torch.ones((), requires_grad=True)
     with contextlib.ExitStack() as stack:
         for patch in overhead.patches(clock):
             stack.enter_context(patch)
-        torch.ones((), requires_grad=True).backward()
+        loss.backward()
     assert clock.seconds.keys() == {"backward"}
