@@ -1,30 +1,17 @@
 """Sweeps whose experiment, dataset or file is changed between their runs: nothing is mixed."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builders.commands import Project, Tp, in_process, make_project
+from builders.commands import Project, Tp
 from transformer_playground.runs.folder import read_run_config
 
 NEW = (
     *("sweep", "new", "tiny", "--name", "s", "--set", "model.norm=rmsnorm,layernorm"),
     *("--set", "max_iters=2"),
 )
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project with the experiment `tiny`, nothing prepared."""
-    return make_project(tmp_path / "project")
-
-
-@pytest.fixture
-def tp(project: Project, capsys: pytest.CaptureFixture[str]) -> Tp:
-    """Commands in the folder of `project`."""
-    return lambda *words: in_process(project, capsys, *words)
 
 
 def edit(project: Project, text: str) -> None:

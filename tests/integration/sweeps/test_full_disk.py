@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.commands import Project, Tp, in_process, make_project
+from builders.commands import Project, Tp
 from builders.disks import WatchedDisk, refuse_from
 from builders.runs import make_run, status_row
 from transformer_playground.files import spread_indices
@@ -28,18 +28,6 @@ NEW = (
 GRID = ()
 SEARCH = ("--method", "tpe", "--runs", "2")
 MOMENTS = 5
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project with the experiment `tiny`, nothing prepared."""
-    return make_project(tmp_path / "project")
-
-
-@pytest.fixture
-def tp(project: Project, capsys: pytest.CaptureFixture[str]) -> Tp:
-    """Commands in the folder of `project`."""
-    return lambda *words: in_process(project, capsys, *words)
 
 
 def table(tp: Tp) -> list[str]:

@@ -1,11 +1,10 @@
 """`tp scale` on tiny runs: trained once, a law, and a prediction that is held against a run."""
 
 import os
-from pathlib import Path
 
 import pytest
 
-from builders.commands import Project, Tp, in_process, make_project
+from builders.commands import Project, Tp
 from builders.runs import append_rows, status_row
 from builders.schemas import check
 from transformer_playground.runs.folder import RUNS_DIR
@@ -17,18 +16,6 @@ SCALE = (
     *("--set", "train.runtime.eval_interval=2", "--set", "train.runtime.max_minutes=1e-6"),
     *("--lr-rule", "sqrt-width", "--json"),
 )
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project with the experiment `tiny`, nothing prepared."""
-    return make_project(tmp_path / "project")
-
-
-@pytest.fixture
-def tp(project: Project, capsys: pytest.CaptureFixture[str]) -> Tp:
-    """Commands in the folder of `project`."""
-    return lambda *words: in_process(project, capsys, *words)
 
 
 def test_a_family_is_trained_once_and_its_prediction_held_against_a_run(

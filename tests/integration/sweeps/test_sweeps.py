@@ -6,14 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 
-from builders.commands import Project, Tp, in_process, make_project
+from builders.commands import Project, Tp
 from builders.runs import append_rows, status_row
 from builders.schemas import check
 from transformer_playground.checkpoints.discovery import newest_valid
@@ -31,18 +30,6 @@ NEW = (
     *("sweep", "new", "tiny", "--name", "s", "--set", "model.norm=rmsnorm,layernorm"),
     *("--set", "max_iters=4", "--set", "eval_interval=2"),
 )
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """A project with the experiment `tiny`, nothing prepared."""
-    return make_project(tmp_path / "project")
-
-
-@pytest.fixture
-def tp(project: Project, capsys: pytest.CaptureFixture[str]) -> Tp:
-    """Commands in the folder of `project`."""
-    return lambda *words: in_process(project, capsys, *words)
 
 
 def counts(**some: int) -> dict[str, int]:
