@@ -173,6 +173,14 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     fsync_folder(path.parent)
 
 
+def free_space(folder: Path) -> int | None:
+    """Free bytes on the disk of a folder; None if the system does not answer."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
 def remove_abandoned(parent: Path, name: re.Pattern[str]) -> None:
     """Remove the folders that killed processes left while they built them under a hidden name.
 

@@ -57,6 +57,11 @@ class Skipped:
         return f"{self.path.name}: {self.reason}"
 
 
+def skipped_notice(skipped: Skipped | str) -> str:
+    """The notice of a checkpoint that was skipped, given itself or its text."""
+    return f"skipped an unusable checkpoint: {skipped}"
+
+
 @dataclass(frozen=True)
 class CheckpointListing:
     """Valid checkpoints of a folder, newest first, and the skipped ones."""

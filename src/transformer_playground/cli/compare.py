@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transformer_playground.checkpoints.discovery import scan_folder
+from transformer_playground.checkpoints.discovery import scan_folder, skipped_notice
 from transformer_playground.cli.options import (
     RUN_HELP,
     AsJson,
@@ -178,7 +178,7 @@ def _draw(
         note(visible_line(f"sampling from {run.run_id}{group}"))
         results.append(draw_samples(run, spec))
         for skipped in results[-1].skipped:
-            note(visible_line(f"skipped an unusable checkpoint: {skipped}"))
+            note(visible_line(skipped_notice(skipped)))
         for notice in results[-1].notices:
             note(visible_line(notice))
     return results

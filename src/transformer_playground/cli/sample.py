@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from transformer_playground.checkpoints.discovery import skipped_notice
 from transformer_playground.cli.options import (
     AsJson,
     DatasetDir,
@@ -206,7 +207,7 @@ def _load(resolved: ResolvedSampling) -> "LoadedRun":
 
     loaded = load_resolved(resolved)
     for skipped in loaded.skipped:
-        note(f"skipped an unusable checkpoint: {skipped}")
+        note(skipped_notice(skipped))
     note(f"sampling from {loaded.checkpoint.name} of {resolved.run_id}")
     for notice in loaded.notices:
         note(notice)

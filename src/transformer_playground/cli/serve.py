@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transformer_playground.checkpoints.discovery import skipped_notice
 from transformer_playground.cli.options import RUN_HELP, Base, Checkpoint, Overrides, RunsDir
 from transformer_playground.cli.output import note, say
 from transformer_playground.runs.finding import find_run_or_latest
@@ -63,7 +64,7 @@ def serve(
         )
         served = ServedRun.load(run, request)
         for skipped in served.loaded.skipped:
-            note(f"skipped an unusable checkpoint: {skipped}")
+            note(skipped_notice(skipped))
         for notice in served.loaded.notices:
             note(notice)
         shown = f"[{host}]" if ":" in host else host

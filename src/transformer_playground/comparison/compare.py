@@ -88,7 +88,7 @@ def compare_runs(
         all_settings: Include every setting, not only those that differ.
     """
     runs = _hide_perplexity(_with_defaults(runs))
-    groups = seed_groups(runs)
+    groups = group_by_seed(runs, _same, _seed)
     folded = columns_of(groups)
     columns = tested(folded if group else columns_of([[run] for run in runs]), folded)
     verdict = judge(folded)
@@ -140,7 +140,11 @@ def _hide_perplexity(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
 def seed_groups(runs: Sequence[ComparedRun]) -> list[list[ComparedRun]]:
     """Finished runs that differ only in their seed and in paths, together; others alone."""
     same = {id(run): _same(whole) for run, whole in zip(runs, _with_defaults(runs), strict=True)}
-    return group_by_seed(runs, lambda run: same[id(run)], lambda run: run.seed)
+    return group_by_seed(runs, lambda run: same[id(run)], _seed)
+
+
+def _seed(run: ComparedRun) -> int | None:
+    return run.seed
 
 
 def _same(run: ComparedRun) -> str | None:

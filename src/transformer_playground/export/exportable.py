@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from transformer_playground.checkpoints.discovery import choose
+from transformer_playground.checkpoints.discovery import choose, skipped_notice
 from transformer_playground.checkpoints.format import model_config
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.config.model import ModelConfig
@@ -98,7 +98,7 @@ def read_subject(run: RunFolder, request: ExportRequest) -> Subject:
         tokenizer=tokenizer,
         decoding=decoding,
         facts=run_facts(run, payload, licence=request.licence),
-        notices=tuple(f"skipped an unusable checkpoint: {skipped}" for skipped in found.skipped),
+        notices=tuple(skipped_notice(skipped) for skipped in found.skipped),
     )
 
 

@@ -10,6 +10,7 @@ from transformer_playground.checkpoints.discovery import (
     HashFile,
     choose,
     list_checkpoints,
+    skipped_notice,
 )
 from transformer_playground.config.run_config import base_model_override
 from transformer_playground.config.sample import DEFAULT_PROMPT
@@ -189,12 +190,12 @@ def _checkpoints(
             # Perhaps nanoGPT's, which has no sidecar; else the reason why there is none.
             return (choose(run.checkpoints, hash_file=hash_file),), ()
         found = [FoundCheckpoint(by_step[step].path, by_step[step], ()) for step in sorted(by_step)]
-        return tuple(found), tuple(f"skipped an unusable checkpoint: {s}" for s in listing.skipped)
+        return tuple(found), tuple(map(skipped_notice, listing.skipped))
     chosen = [choose(run.checkpoints, name, hash_file) for name in dict.fromkeys(names)]
     skipped = {str(each): None for one in chosen for each in one.skipped}
     if len(chosen) > 1:
         chosen.sort(key=lambda each: each.info.step if each.info else -1)
-    return tuple(chosen), tuple(f"skipped an unusable checkpoint: {each}" for each in skipped)
+    return tuple(chosen), tuple(map(skipped_notice, skipped))
 
 
 def _dataset(record: Mapping[str, object], request: InspectRequest) -> "Dataset | None":

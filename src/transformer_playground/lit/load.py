@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from transformer_playground.checkpoints.discovery import skipped_notice
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.evaluation.pairs import swapped_pairs
 from transformer_playground.lit.icons import icon_style
@@ -47,7 +48,7 @@ def load_session(
     for setup in setups:
         loaded = load_resolved(setup.sampling)
         for skipped in loaded.skipped:
-            progress(f"skipped an unusable checkpoint: {skipped}")
+            progress(skipped_notice(skipped))
         model = AskedModel.of(loaded, prepare_config(setup.run))
         # An architecture that cannot be inspected is refused now.
         model.card()

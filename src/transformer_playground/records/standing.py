@@ -16,6 +16,7 @@ from transformer_playground.comparison.significance import (
     seed_spread,
     welch,
 )
+from transformer_playground.comparison.verdict import corrected
 from transformer_playground.comparison.windows import measure_windows
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.jsonvalues import as_number
@@ -73,7 +74,7 @@ class Standing:
         """Of the test, times the number of entries that the best was chosen from, less one."""
         if self.test is None:
             return None
-        return min(1.0, self.test.p_value * max(1, len(self.entries) - 1))
+        return corrected(self.test.p_value, max(1, len(self.entries) - 1))
 
 
 def standing_of(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from transformer_playground.checkpoints.discovery import skipped_notice
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import (
@@ -90,7 +91,7 @@ def make_report(
     context = load_context(setup)
     loaded = context.loaded
     for skipped in loaded.skipped:
-        progress(f"skipped an unusable checkpoint: {skipped}")
+        progress(skipped_notice(skipped))
     for notice in loaded.notices:
         progress(notice)
     progress(f"evaluating {loaded.checkpoint.name} of {setup.run.run_id}")

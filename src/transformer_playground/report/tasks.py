@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from transformer_playground.checkpoints.discovery import skipped_notice
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import DataError, UsageError
 from transformer_playground.evaluation.baseline import USUAL_ORDER, compare_with, ngram_baseline
@@ -87,7 +88,7 @@ def run_tasks(
     dataset = _dataset(setup) if needs_text else None
     loaded = load_resolved(setup.sampling)
     for skipped in loaded.skipped:
-        progress(f"skipped an unusable checkpoint: {skipped}")
+        progress(skipped_notice(skipped))
     document: dict[str, Any] = {
         "schema_version": 1,
         "run_id": loaded.run_id,

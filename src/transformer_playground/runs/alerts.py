@@ -3,7 +3,6 @@
 Each rule raises one alert when its condition begins, not again while it lasts.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from transformer_playground.files import free_space
 from transformer_playground.formatting import count_text, loss_text, percent_text, size_text
 from transformer_playground.jsonvalues import as_text, as_timestamp
 from transformer_playground.runs.column_buffer import FloatArray
@@ -100,11 +100,8 @@ def disk_alert(folder: Path, free: int | None = None) -> Alert | None:
         free: Free bytes; None asks the system, which counts as enough if it does not answer.
     """
     if free is None:
-        try:
-            free = shutil.disk_usage(folder).free
-        except OSError:
-            return None
-    if free >= LEAST_FREE:
+        free = free_space(folder)
+    if free is None or free >= LEAST_FREE:
         return None
     text = f"only {size_text(free)} free on the disk of {visible_line(str(folder))}"
     return Alert("disk", None, None, None, text)

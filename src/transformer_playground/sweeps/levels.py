@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from transformer_playground.errors import UsageError
-from transformer_playground.formatting import power_text, setting_number_text
+from transformer_playground.formatting import power_text
 from transformer_playground.runs.fields import setting_text
 from transformer_playground.runs.naming import endings, setting_headers
 from transformer_playground.sweeps.axes import Axis, Choices, Range
@@ -27,7 +27,7 @@ class Scale:
     def levels(self) -> tuple[str, ...]:
         """Texts of the values; of ranges of them where any number may be drawn."""
         if self._values is not None:
-            return tuple(map(value_text, self._values))
+            return tuple(map(setting_text, self._values))
         edges = [self._text(self._at(place / _BINS)) for place in range(_BINS + 1)]
         return tuple(f"{low}–{high}" for low, high in itertools.pairwise(edges))
 
@@ -105,11 +105,6 @@ def find_setting(axes: Sequence[Axis], name: str) -> str:
         f"{name} does not vary in this sweep.",
         f"Settings that do: {known}." if known else "Only its seeds do.",
     )
-
-
-def value_text(value: Any) -> str:
-    """A value of a setting as in tables; numbers in their shortest form, as in names of runs."""
-    return setting_number_text(value) if isinstance(value, float) else setting_text(value)
 
 
 def _is_number(value: Any) -> bool:

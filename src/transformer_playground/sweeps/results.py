@@ -14,9 +14,10 @@ import numpy as np
 from transformer_playground.comparison.cells import estimate_text
 from transformer_playground.comparison.estimates import Estimate, estimate
 from transformer_playground.comparison.significance import LEVEL, p_value, welch
+from transformer_playground.runs.fields import setting_text
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.axes import Axis, Values
-from transformer_playground.sweeps.levels import Scale, value_text
+from transformer_playground.sweeps.levels import Scale
 from transformer_playground.sweeps.trials import Trial, TrialState
 
 EffectTest = Literal["paired", "welch"]
@@ -185,7 +186,7 @@ def values_text(values: Values) -> str:
     """Values in short, such as "rope learning_rate=3e-3"."""
     headers = setting_headers([key for key, _ in values])
     parts = [
-        value if isinstance(value, str) else f"{headers[key]}={value_text(value)}"
+        value if isinstance(value, str) else f"{headers[key]}={setting_text(value)}"
         for key, value in values
     ]
     return " ".join(parts)

@@ -14,8 +14,8 @@ from transformer_playground.formatting import (
     signed_text,
 )
 from transformer_playground.jsonvalues import to_jsonable
+from transformer_playground.runs.fields import setting_text
 from transformer_playground.runs.naming import setting_headers
-from transformer_playground.sweeps.levels import value_text
 from transformer_playground.sweeps.results import (
     Combination,
     Effect,
@@ -81,7 +81,7 @@ def combination_table(combinations: Sequence[Combination]) -> list[Column]:
     headers = setting_headers(keys)
     best = combinations[0].loss.mean if combinations else None
     columns = [
-        Column(headers[key], [value_text(dict(each.values)[key]) for each in combinations])
+        Column(headers[key], [setting_text(dict(each.values)[key]) for each in combinations])
         for key in keys
     ]
     done = [sum(state.state == "finished" for state in each.states) for each in combinations]

@@ -13,6 +13,7 @@ from transformer_playground.errors import UsageError
 from transformer_playground.formatting import loss_text, position_text
 from transformer_playground.inspection.glyphs import height, shade
 from transformer_playground.jsonvalues import to_jsonable
+from transformer_playground.runs.fields import setting_text
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.figures import (
     SHADES,
@@ -29,7 +30,7 @@ from transformer_playground.sweeps.group_curves import (
     curves_by_setting,
     losses_reader,
 )
-from transformer_playground.sweeps.levels import find_setting, value_text
+from transformer_playground.sweeps.levels import find_setting
 from transformer_playground.sweeps.results import Combination, Effect, combine, effects
 from transformer_playground.sweeps.spec import Sweep
 from transformer_playground.sweeps.tables import combination_table, effect_table
@@ -334,7 +335,7 @@ def _strip(place: float | None) -> str:
 def _value_on(axis: ParallelAxis, place: int, line: ParallelLine) -> str:
     row = line.state.row
     if axis.kind == "setting":
-        return value_text(line.state.trial.values[place][1])
+        return setting_text(line.state.trial.values[place][1])
     if row is None:
         return ""
     if axis.kind == "rate":

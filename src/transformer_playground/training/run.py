@@ -8,7 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transformer_playground.checkpoints.discovery import FoundCheckpoint, choose, newest_valid
+from transformer_playground.checkpoints.discovery import (
+    FoundCheckpoint,
+    choose,
+    newest_valid,
+    skipped_notice,
+)
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.config.model import ModelConfig
@@ -184,7 +189,7 @@ def _continue(
     """Setup and payload of a checkpoint, and the recorded configuration of its run."""
     saved = read_run_config(run)
     for skipped in found.skipped:
-        notify(f"skipped an unusable checkpoint: {skipped}")
+        notify(skipped_notice(skipped))
     payload = load_payload(found.path)
     vocab_size = saved_vocab_size(saved)
     config = _with_saved_model(request.config, payload, vocab_size, notify)

@@ -1,6 +1,5 @@
 """System metrics: what the training process and its machine use, for the rows of the log."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from time import monotonic, process_time
 
 import torch
 
+from transformer_playground.files import free_space
 from transformer_playground.model.device import gpu_uuids, process_memory
 from transformer_playground.system.cores import CoreTimes
 from transformer_playground.system.gpus import GpuProbe
@@ -99,14 +99,8 @@ class SystemMetrics:
             "others_cpu_percent": None if others is None else round(others, 1),
             # Elsewhere `memory` is that of the process.
             "host_memory": process_memory() if self._device.type == "cuda" else None,
-            "disk_free": self._disk_free(),
+            "disk_free": free_space(self._folder),
         }
-
-    def _disk_free(self) -> int | None:
-        try:
-            return shutil.disk_usage(self._folder).free
-        except OSError:
-            return None
 
 
 def _gpu_figures(gpus: tuple[GpuProbe, ...]) -> Iterator[tuple[str, float | None]]:

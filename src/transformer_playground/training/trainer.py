@@ -133,8 +133,12 @@ class Trainer:
         reason = str(error) if isinstance(error, PlaygroundError) else repr(error)
         step = self.state.step
         # A run without an end is interrupted, as if this process had been killed, too.
-        is_lost = is_interruption(error)
-        event = Warned(step=step, message=reason) if is_lost else RunFailed(step=step, error=reason)
+        is_interrupted = is_interruption(error)
+        event = (
+            Warned(step=step, message=reason)
+            if is_interrupted
+            else RunFailed(step=step, error=reason)
+        )
         # If writing this event is what fails, the exception still carries the reason.
         with contextlib.suppress(TrainingError):
             self._events.emit(event)

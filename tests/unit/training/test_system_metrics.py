@@ -50,7 +50,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system_metrics.SystemMetrics, "_disk_free", lambda _: 7)
+    monkeypatch.setattr(system_metrics, "free_space", lambda _: 7)
 
 
 @pytest.mark.usefixtures("disk")

@@ -111,10 +111,6 @@ class GridView(View):
 
     @property
     def run_shown(self) -> str | None:
-        return self._focus
-
-    @property
-    def _focus(self) -> str | None:
         return self.shown_runs.focus(self.state)
 
     def _keys(self) -> tuple[str, ...]:
@@ -131,7 +127,7 @@ class GridView(View):
         return self._quantity
 
     def request(self) -> ViewRequest:
-        focus, runs = self._focus, self.runs()
+        focus, runs = self.run_shown, self.runs()
         baseline, known = self.context.workspace.baseline, self.context.snapshot.runs
         if self.state.mode == "quantities":
             before = lineages([focus] if focus else [], known, runs)
@@ -276,7 +272,7 @@ class GridView(View):
 
     def action_group(self) -> None:
         """By quantity of the run whose chart is selected, or back at the chart of the run."""
-        focus, state = self._focus, self.state.toggled()
+        focus, state = self.run_shown, self.state.toggled()
         self._set_state(replace(state, selected=focus if state.mode == "runs" else None))
         if focus is not None and state.mode == "quantities":
             self.shown_runs.choose(focus)
@@ -344,12 +340,12 @@ class GridView(View):
         remember_quantity(self.context.settings, self.NAME, quantity)
         self.charts.set_crosshair(None)
         if self.state.mode == "quantities":
-            self._change(replace(self.state.toggled(), selected=self._focus))
+            self._change(replace(self.state.toggled(), selected=self.run_shown))
         self.poller.poll_now()
 
     def action_last_values(self) -> None:
         """List all quantities of the run in focus, or of the selected ones."""
-        focus = self._focus
+        focus = self.run_shown
         if focus is None:
             return
         runs = self.runs() if self.shown_runs.is_selection else (focus,)
@@ -365,14 +361,14 @@ class GridView(View):
 
     def action_pin(self) -> None:
         """Draw this run behind the others, or no longer."""
-        focus = self._focus
+        focus = self.run_shown
         if focus is not None:
             self.context.workspace.toggle_baseline(focus)
             self.context.publish_workspace()
 
     def action_open(self) -> None:
         """Enlarge the chart; open the run of a large one in Live."""
-        focus = self._focus
+        focus = self.run_shown
         if not self.state.is_large:
             self.action_maximise()
         elif focus is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 
+from transformer_playground.files import free_space
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.status import read_writer
 from transformer_playground.system.cores import CoreTimes
@@ -114,10 +115,7 @@ class MachineReader:
     def _free(self) -> int | None:
         # The folder may not exist yet.
         folder = next(each for each in (self.runs_dir, *self.runs_dir.parents) if each.is_dir())
-        try:
-            return psutil.disk_usage(str(folder)).free
-        except OSError:
-            return None
+        return free_space(folder)
 
     def _written(self) -> float | None:
         counters = psutil.disk_io_counters()

@@ -12,6 +12,7 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from transformer_playground.checkpoints.discovery import skipped_notice
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import replace_text, timestamped, write_new_file
 from transformer_playground.formatting import loss_text
@@ -285,7 +286,7 @@ class SamplePanes(Vertical):
         view.show(Transcript(loaded.prompt.text, count, view.text_width))
         notes = [*loaded.notices]
         if loaded.skipped:
-            notes.append(f"skipped an unusable checkpoint: {'; '.join(loaded.skipped)}")
+            notes.append(skipped_notice("; ".join(loaded.skipped)))
         if notes:
             view.show_note("".join(f"\n{note}" for note in notes), problem=bool(loaded.skipped))
 
