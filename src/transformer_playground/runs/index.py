@@ -15,10 +15,10 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from transformer_playground.errors import PlaygroundError, RunError
 from transformer_playground.files import stat_or_none, temporary_sibling
@@ -61,8 +61,7 @@ _METRICS = _ANY_RUN.metrics_path.name
 _UNREAD: Signatures = (None, None, None)
 
 
-@dataclass(frozen=True)
-class IndexedRun:
+class IndexedRun(NamedTuple):
     """A listed run; `updated` is the Unix time of the last write to its metrics."""
 
     entry: IndexEntry

@@ -25,7 +25,6 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 FileSignature = tuple[int, int, int, int]
 # Of config.json, notes.json and metrics.jsonl; None for a file that may have changed unnoticed.
 Signatures = tuple[FileSignature | None, FileSignature | None, FileSignature | None]
-_FILES = 3
 
 
 @dataclass(frozen=True)
@@ -138,16 +137,14 @@ def _entry(values: Any, bases: list[Any]) -> IndexEntry:
     settings, changed = bases[stored["base"]], stored["changed"]
     # Runs with the same settings share them.
     identity["settings"] = {**settings, **changed} if changed else settings
-    signatures = tuple(None if each is None else tuple(each) for each in values["signatures"])
-    if len(signatures) != _FILES:
-        raise ValueError("signatures of other files")
+    config, notes, metrics = values["signatures"]
     return IndexEntry(
         formats.identity.read(identity),
         formats.annotations.read(values["annotations"]),
         formats.summary.read(values["summary"]),
         formats.position.read(values["position"]),
         # Those of other types match no file.
-        signatures,  # type: ignore[arg-type]
+        (config and tuple(config), notes and tuple(notes), metrics and tuple(metrics)),
     )
 
 

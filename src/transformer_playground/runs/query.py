@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import ge, gt, itemgetter, le, lt
+from operator import ge, gt, le, lt
 from typing import Any
 
 from transformer_playground.errors import UsageError
@@ -112,13 +112,15 @@ def sort_rows(
 
 
 def _sort_by(field: Field, rows: list[RunInfo], now: float, *, descending: bool) -> list[RunInfo]:
-    valued = [(field.value(row, now), row) for row in rows]
-    present = [pair for pair in valued if pair[0] is not None]
-    if {type(value) for value, _ in present} <= {int, float}:
-        present.sort(key=itemgetter(0), reverse=descending)
+    values = [field.value(row, now) for row in rows]
+    # By place: a pair for each of thousands of runs would set off garbage collections.
+    places = [place for place, value in enumerate(values) if value is not None]
+    if {type(values[place]) for place in places} <= {int, float}:
+        places.sort(key=values.__getitem__, reverse=descending)
     else:
-        present.sort(key=lambda pair: _sort_key(pair[0]), reverse=descending)
-    return [row for _, row in present] + [row for value, row in valued if value is None]
+        places.sort(key=lambda place: _sort_key(values[place]), reverse=descending)
+    missing = [row for row, value in zip(rows, values, strict=True) if value is None]
+    return [rows[place] for place in places] + missing
 
 
 def _sort_key(value: Any) -> tuple[int, float, str]:

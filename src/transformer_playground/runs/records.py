@@ -17,6 +17,31 @@ _ACCEPTED: dict[Any, frozenset[type]] = {
 _MOST_SHAPES = 1000
 
 
+def new_record(kind: type[_T], values: dict[str, Any]) -> _T:
+    """An instance of a frozen dataclass from the values of all its fields, which it keeps.
+
+    Its generated constructor takes several times as long, which tells for thousands of runs.
+    """
+    record = object.__new__(kind)
+    object.__setattr__(record, "__dict__", values)
+    return record
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shape:
+    """What is left to do for objects of certain keys and types, which are valid.
+
+    Attributes:
+        records: Values that are records.
+        tuples: Values that are tuples, with the types of their items.
+        defaults: Of the fields that are left out.
+    """
+
+    records: "tuple[tuple[str, RecordFormat[Any]], ...]"
+    tuples: tuple[tuple[str, frozenset[type]], ...]
+    defaults: dict[str, Any]
+
+
 class RecordFormat(Generic[_T]):
     """Writes and reads the instances of one dataclass.
 
@@ -30,7 +55,7 @@ class RecordFormat(Generic[_T]):
         self._records: dict[str, RecordFormat[Any]] = {}
         self._tuples: dict[str, frozenset[type]] = {}
         # Objects with the same keys and types as an earlier one need no other check.
-        self._shapes: set[tuple[Any, ...]] = set()
+        self._shapes: dict[tuple[Any, ...], _Shape] = {}
         self._defaults: dict[str, Any] = {}
         hints = get_type_hints(kind)
         for field in dataclasses.fields(kind):  # type: ignore[arg-type]
@@ -81,21 +106,25 @@ class RecordFormat(Generic[_T]):
         if not values and self._all_default is not None:
             return self._all_default
         shape = (*values, *map(type, values.values()))
-        if shape not in self._shapes:
-            self._check(values)
-            if len(self._shapes) < _MOST_SHAPES:
-                self._shapes.add(shape)
-        for name, nested in self._records.items():
-            if values.get(name) is not None:
-                values[name] = nested.read(values[name])
-        for name, accepted in self._tuples.items():
-            if values.get(name) is not None:
-                values[name] = _read_tuple(values[name], accepted)
-        # The generated constructor of a frozen class takes several times as long.
-        record = object.__new__(self._kind)
-        record.__dict__.update(self._defaults)
-        record.__dict__.update(values)
-        return record
+        known = self._shapes.get(shape) or self._learn(shape, values)
+        for name, nested in known.records:
+            values[name] = nested.read(values[name])
+        for name, accepted in known.tuples:
+            values[name] = _read_tuple(values[name], accepted)
+        values.update(known.defaults)
+        return new_record(self._kind, values)
+
+    def _learn(self, shape: tuple[Any, ...], values: dict[str, Any]) -> "_Shape":
+        self._check(values)
+        given = {name for name, value in values.items() if value is not None}
+        learnt = _Shape(
+            tuple(each for each in self._records.items() if each[0] in given),
+            tuple(each for each in self._tuples.items() if each[0] in given),
+            {name: value for name, value in self._defaults.items() if name not in values},
+        )
+        if len(self._shapes) < _MOST_SHAPES:
+            self._shapes[shape] = learnt
+        return learnt
 
     def _check(self, values: dict[str, Any]) -> None:
         wrong = [

@@ -254,6 +254,10 @@ class RunStatus:
     writer: Writer | None = None
 
 
+# Lists ask for thousands of them.
+_PLAIN_ENDS = {end: RunStatus(end) for end in _ENDS.values()}
+
+
 def derive_status(run: RunFolder) -> RunStatus:
     """Status of a run, derived from its last status row and its writer without locking."""
     writer = read_writer(run)
@@ -264,7 +268,9 @@ def derive_status(run: RunFolder) -> RunStatus:
 def ended_status(last_status: object, error: object) -> RunStatus | None:
     """Status of a run whose newest `status` row says that it has ended, whatever its writer."""
     end = _ENDS.get(last_status) if isinstance(last_status, str) else None
-    return None if end is None else RunStatus(end, error=as_text(error))
+    if end is None:
+        return None
+    return _PLAIN_ENDS[end] if error is None else RunStatus(end, error=as_text(error))
 
 
 def judge_status(

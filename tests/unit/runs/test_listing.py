@@ -1,5 +1,6 @@
 """Listing of runs, broken ones included, and finding a run by what a user types."""
 
+import gc
 import json
 import os
 import platform
@@ -9,7 +10,7 @@ import pytest
 
 from builders.runs import eval_row, make_run, run_config, status_row, train_row
 from transformer_playground.errors import PlaygroundError, UsageError
-from transformer_playground.runs import index
+from transformer_playground.runs import index, listing
 from transformer_playground.runs.annotations import Annotations, read_annotations
 from transformer_playground.runs.fields import FIELDS
 from transformer_playground.runs.finding import find_run, find_run_or_latest
@@ -292,3 +293,19 @@ def test_an_unexpected_error_concerns_one_run_only(
     assert rows["good"].state == "new"
     assert rows["bad"].state == "broken"
     assert "unexpected" in str(rows["bad"].problem)
+
+
+def test_the_rows_of_many_runs_are_left_out_of_garbage_collections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path, rows=ROWS)
+    monkeypatch.setattr(listing, "_MANY_OBJECTS", -1)
+    try:
+        rows = list_runs(tmp_path)
+        assert gc.isenabled()
+        assert not any(each is rows[0] for each in gc.get_objects())
+    finally:
+        gc.unfreeze()
+    monkeypatch.undo()
+    rows = list_runs(tmp_path)
+    assert any(each is rows[0] for each in gc.get_objects())

@@ -52,24 +52,25 @@ def take_snapshot(
     """
     # Imported by the first listing, after the first frame.
     from transformer_playground.experiments.discovery import list_folders, start_experiment
-    from transformer_playground.runs.listing import list_runs
+    from transformer_playground.runs.listing import list_runs, paused_collection
     from transformer_playground.runs.naming import name_runs, named
 
     began = time.thread_time()
     problems: list[str] = []
     experiments: list[Experiment] = []
     runs: list[RunInfo] = []
-    try:
-        runs = _kept(list_runs(runs_dir), before.runs if before else {})
-    except PlaygroundError as error:
-        problems.append(str(error))
-    try:
-        experiments = list_folders(experiments_dir)
-    except PlaygroundError as error:
-        problems.append(str(error))
-    names = name_runs(runs, before.names if before else None)
-    # Computed here: the console's own thread must not wait for it.
-    runs = named(runs, names)
+    with paused_collection():
+        try:
+            runs = _kept(list_runs(runs_dir), before.runs if before else {})
+        except PlaygroundError as error:
+            problems.append(str(error))
+        try:
+            experiments = list_folders(experiments_dir)
+        except PlaygroundError as error:
+            problems.append(str(error))
+        names = name_runs(runs, before.names if before else None)
+        # Computed here: the console's own thread must not wait for it.
+        runs = named(runs, names)
     spent = time.thread_time() - began
     return Snapshot(
         {row.run_id: row for row in runs},

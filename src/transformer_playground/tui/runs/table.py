@@ -77,6 +77,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._constant, self._header_lines = "", 1
         self._styles: dict[str, Style] = {}
         self._drawn: list[tuple[object, ...]] = []
+        self._drawn_frame: tuple[object, ...] = ()
 
     @property
     def shown_columns(self) -> frozenset[str]:
@@ -101,7 +102,11 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._row = min(self._row, max(0, len(order) - 1))
         self._set_cursor(order[self._row] if order else None)
         self._arrange()
-        self._redraw()
+        if self._frame() == self._drawn_frame:
+            # A new snapshot changes few lines, and drawing all of them delays the next key.
+            self.show_changes()
+        else:
+            self._redraw()
         self._show_cursor()
 
     @property
@@ -160,7 +165,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self._drawn = self._content()
+        self._drawn, self._drawn_frame = self._content(), self._frame()
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -284,8 +289,15 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         return max(values, header + 1)
 
     def _redraw(self) -> None:
-        self._drawn = self._content()
+        self._drawn, self._drawn_frame = self._content(), self._frame()
         self.refresh()
+
+    def _frame(self) -> tuple[object, ...]:
+        """What is drawn besides the lines of runs, or decides where these are."""
+        columns = [(column.key, column.header, width) for column, width in self._layout]
+        head = (self._constant, self._header_lines, self._state.sorted_by)
+        rows = len(self._state.order)
+        return columns, head, self._run_width, self._gap, self.size, self.scroll_offset.y, rows
 
     def _content(self) -> list[tuple[object, ...]]:
         """Texts of the visible lines, to detect changes."""
@@ -294,6 +306,8 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         shown = self._state.order[first : first + max(0, self.size.height - self._head)]
         return [
             (
+                run_id == self.cursor,
+                self._workspace.baseline == run_id,
                 self._name_of(run_id),
                 *(self._state.text(run_id, column, now) for column, _ in self._layout),
             )

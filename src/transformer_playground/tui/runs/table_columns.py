@@ -22,6 +22,23 @@ from transformer_playground.tui.shared.text import (
 
 SETTINGS_KEY = "settings"
 """Stands for a column for each setting that differs among the shown runs."""
+HEADLINE = (
+    "model.n_layer",
+    "model.n_head",
+    "model.n_embd",
+    "model.block_size",
+    "train.runtime.max_iters",
+    "train.data.batch_size",
+    "train.optim.optimizer",
+    "train.optim.learning_rate",
+    "train.runtime.seed",
+    "model.positional_encoding",
+    "model.norm",
+    "model.activation",
+    "model.dropout",
+    "train.schedule.schedule",
+)
+"""Of the settings that are the same in all runs, these are told first."""
 CURVE_CELLS = 10
 MAX_WIDTH = 24
 

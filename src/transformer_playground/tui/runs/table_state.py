@@ -15,6 +15,7 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.runs.table_columns import (
     CURVE,
     DELTA,
+    HEADLINE,
     MAX_WIDTH,
     SETTINGS_KEY,
     Column,
@@ -60,23 +61,8 @@ _LARGEST_FIRST = frozenset(
 )
 # Of more runs only so many are measured or named, so that a key press does not wait.
 _MOST_MEASURED, _MOST_NAMED = 500, 2_000
-# Of the settings that are the same in all runs, these are told first.
-_HEADLINE = (
-    "model.n_layer",
-    "model.n_head",
-    "model.n_embd",
-    "model.block_size",
-    "train.runtime.max_iters",
-    "train.data.batch_size",
-    "train.optim.optimizer",
-    "train.optim.learning_rate",
-    "train.runtime.seed",
-    "model.positional_encoding",
-    "model.norm",
-    "model.activation",
-    "model.dropout",
-    "train.schedule.schedule",
-)
+# Attributes of a run that decide which columns there are, and what runs are called.
+_ARRANGED_BY = ("settings", "tags", "parent", "experiment", "state")
 
 
 class RunsTableState:
@@ -118,6 +104,8 @@ class RunsTableState:
         self._columns: tuple[Column, ...] = ()
         self._widths: dict[str, int] = {}
         self._measured: dict[str, dict[str, RunInfo]] = {}
+        # False once a row that was replaced may belong elsewhere.
+        self._is_arranged = True
 
     def take(
         self, runs: Mapping[str, RunInfo], now: float, names: "RunNames | None" = None
@@ -131,17 +119,16 @@ class RunsTableState:
         """
         old = self.runs
         # Equal rows stay the same objects, so that their widths are not measured again.
-        kept: dict[str, RunInfo] = {}
-        changed = []
-        for run_id, row in runs.items():
-            known = old.get(run_id)
-            if known is None or (known is not row and known != row):
-                kept[run_id] = row
-                changed.append(row)
-            else:
-                kept[run_id] = known
+        equal = {
+            run_id: known
+            for run_id, row in runs.items()
+            if (known := old.get(run_id)) is not row and known == row
+        }
+        kept = {**runs, **equal}
+        changed = [row for run_id, row in kept.items() if old.get(run_id) is not row]
         is_same = list(kept) == list(old)
-        if is_same and not changed:
+        is_arranged = is_same and self._is_arranged
+        if is_arranged and not changed:
             return False
         self.runs = kept
         if not is_same or any(old[row.run_id].settings != row.settings for row in changed):
@@ -150,14 +137,28 @@ class RunsTableState:
             from transformer_playground.runs.naming import name_runs
 
             names = name_runs(kept.values(), self._all_names)
+        is_arranged &= names is self._all_names
         self._all_names = names
-        self.arrange(now)
+        if not is_arranged or any(self._moves(old[row.run_id], row) for row in changed):
+            self.arrange(now)
         return True
+
+    def _moves(self, before: RunInfo, after: RunInfo) -> bool:
+        """Whether a change of a run may change the rows, their order or the columns."""
+        if self._query is not None or self.is_tree:
+            return True
+        if any(getattr(before, each) != getattr(after, each) for each in _ARRANGED_BY):
+            return True
+        key = self.sorted_by[0]
+        fields = [each.field for each in self._columns if each.key == key]
+        return any(field.value(before, 0.0) != field.value(after, 0.0) for field in fields)
 
     def replace(self, row: RunInfo) -> bool:
         """Update a run without sorting again; returns False if nothing changed."""
-        if self.runs.get(row.run_id) == row or row.run_id not in self.runs:
+        before = self.runs.get(row.run_id)
+        if before is None or before == row:
             return False
+        self._is_arranged &= not self._moves(before, row)
         self.runs = {**self.runs, row.run_id: row}
         return True
 
@@ -210,6 +211,7 @@ class RunsTableState:
 
     def arrange(self, now: float) -> None:
         """Filter and sort the runs."""
+        self._is_arranged = True
         # Without runs, as in the first frame, the code of queries is not loaded.
         chosen = self._chosen(now) if self.runs else []
         self._name_shown(frozenset(row.run_id for row in chosen))
@@ -232,9 +234,11 @@ class RunsTableState:
             self._lines = {row.run_id: lines for row, lines in tree_order(chosen)}
             self.order = tuple(self._lines)
             return
-        first = [row.run_id for row in chosen if row.run_id == self.baseline]
-        rest = [row.run_id for row in chosen if row.run_id != self.baseline]
-        self._lines, self.order = {}, (*first, *rest)
+        order = [row.run_id for row in chosen]
+        if self.baseline in order:
+            order.remove(self.baseline)
+            order.insert(0, self.baseline)
+        self._lines, self.order = {}, tuple(order)
 
     def _sort_by_name(self, rows: list[RunInfo], downwards: bool) -> None:
         from transformer_playground.runs.labels import name_order
@@ -354,7 +358,7 @@ class RunsTableState:
         experiment = first.experiment if first else None
         is_one = all(row.experiment == experiment for row in rows)
         constant = self._names.constant
-        keys = [key for key in _HEADLINE if key in constant]
+        keys = [key for key in HEADLINE if key in constant]
         headers = setting_headers(keys)
         values = {headers[key]: setting_text(constant[key]) for key in keys}
         return (experiment if is_one else None), values

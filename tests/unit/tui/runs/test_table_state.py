@@ -375,3 +375,25 @@ def test_many_runs_are_measured_by_some_of_them() -> None:
     state = RunsTableState()
     state.take({f"r{n}": run_info(f"r{n}") for n in range(2_345)}, NOW)
     assert len(state.sample()) <= 500
+
+
+@pytest.mark.parametrize("shown_before", [False, True])
+def test_a_run_whose_order_changes_moves_at_the_next_snapshot(shown_before: bool) -> None:
+    state = state_of(a=1.0, b=2.0, c=3.0)
+    state.sort_by("val_loss", NOW)
+    later = rows(a=1.0, b=2.0, c=0.5)
+    if shown_before:
+        assert state.replace(later["c"])
+        assert state.order == ("a", "b", "c")
+    assert state.take(later, NOW)
+    assert state.order == ("c", "a", "b")
+
+
+def test_a_new_tag_brings_its_column_and_a_filter_follows_a_changed_loss() -> None:
+    state = state_of(a=1.0, b=2.0)
+    before = rows(a=1.0, b=2.0)
+    state.take({**before, "a": replace(before["a"], tags=("kept",))}, NOW)
+    assert "tag" in {column.key for column in state.columns()}
+    state.filter("val_loss<1.5", NOW)
+    state.take(rows(a=1.6, b=1.4), NOW)
+    assert state.order == ("b",)
