@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets import Static
 
 import transformer_playground.tui
@@ -382,6 +383,37 @@ def test_many_changes_between_two_frames_cost_one_drawing() -> None:
             chart.set_lines([line(falling(count))])
         await pilot.pause()
         assert chart.frames_drawn == before + 1
+
+    on_stage(steps)
+
+
+def test_new_data_renders_only_the_rows_that_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        values = [10.0, *[0.0] * 60]
+        chart.set_lines([line(values)])
+        await pilot.pause()
+        rendered: list[int] = []
+        render = Chart.render_line
+
+        def spy(self: Chart, y: int) -> Strip:
+            rendered.append(y)
+            return render(self, y)
+
+        monkeypatch.setattr(Chart, "render_line", spy)
+        values[30] = 1.0
+        chart.set_lines([line(values)])
+        await pilot.pause()
+        assert rendered
+        assert len(rendered) < chart.size.height / 2
+        rendered.clear()
+        # As on the screen: rows that were not rendered again are those that would be the same.
+        region = chart.content_region
+        on_screen = [
+            strip.crop(region.x, region.right).text
+            for strip in pilot.app.screen._compositor.render_strips()[region.y : region.bottom]
+        ]
+        assert rendered == []
+        assert on_screen == rows(chart)
 
     on_stage(steps)
 

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.content import Content
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from builders.commands import make_project
 from builders.runs import append_rows, make_run, train_row
@@ -13,6 +15,7 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.charts.grid import ChartGrid
 from transformer_playground.tui.core.job_queue import Job, Update
+from transformer_playground.tui.live.panes import NumberLines
 from transformer_playground.tui.live.view import LiveView
 
 
@@ -45,5 +48,39 @@ def test_many_logged_steps_are_drawn_together(
         assert charts.frames_drawn <= drawn + 3
         view._tick_timer.resume()
         await until(pilot, lambda: "98.8k" in shown(console), 10)
+
+    with_console(project, steps, (140, 45))
+
+
+def test_only_numbers_that_changed_are_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
+    project = make_project(tmp_path / "project")
+    make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.workspace.current == "tiny-1")
+        await pilot.press("2")
+        await until(pilot, lambda: "step time" in shown(console))
+        view = console.screen
+        assert isinstance(view, LiveView)
+        view._tick_timer.pause()
+        await until(pilot, lambda: not view.poller.is_polling)
+        table = view.query_one("#live-table", NumberLines)
+        table.set_lines([Content("one 1"), Content("two 2"), Content("three 3")])
+        await pilot.pause()
+        drawn: list[int] = []
+        render = NumberLines.render_line
+
+        def spy(self: NumberLines, y: int) -> Strip:
+            drawn.append(y)
+            return render(self, y)
+
+        monkeypatch.setattr(NumberLines, "render_line", spy)
+        table.set_lines([Content("one 1"), Content.styled("two 2", "bold"), Content("three 4")])
+        await pilot.pause()
+        assert drawn == [1, 2]
+        assert all(text in shown(console) for text in ("one 1", "two 2", "three 4"))
 
     with_console(project, steps, (140, 45))

@@ -9,7 +9,6 @@ from textual import events
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from transformer_playground.formatting import duration_text, position_text
 from transformer_playground.tui.charts.axes import Kind, Span, Viewport
@@ -26,6 +25,7 @@ from transformer_playground.tui.charts.modes import AS_MEASURED, ChartMode
 from transformer_playground.tui.charts.plot import fitted_y
 from transformer_playground.tui.charts.plot_widget import PARTS, palette_of
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
+from transformer_playground.tui.charts.strip_widget import StripWidget
 from transformer_playground.tui.charts.strips import LegendEntry, Palette
 
 _EMPTY = "no values yet"
@@ -89,12 +89,8 @@ class _Place:
     height: int
 
 
-class ChartGrid(Widget):
-    """Charts in rows and columns; draws when the screen renders it, all charts in one pass.
-
-    Attributes:
-        frames_drawn: How often it was drawn.
-    """
+class ChartGrid(StripWidget):
+    """Charts in rows and columns, all drawn in one pass."""
 
     class Selected(Message):
         """A chart was clicked."""
@@ -113,14 +109,11 @@ class ChartGrid(Widget):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.look = GridLook()
-        self.frames_drawn = 0
         self.crosshair: float | None = None
         self._is_hovering = False
         self._charts: dict[str, _Chart] = {}
         self._shape = (1, 1)
         self._selected: str | None = None
-        self._strips: list[Strip] | None = None
-        self._strips_size = Size(0, 0)
 
     def set_cells(
         self,
@@ -154,7 +147,7 @@ class ChartGrid(Widget):
             drawing.set_mode(cell.mode)
             drawing.set_lines(cell.lines)
             self._charts[cell.key] = chart
-        self._redraw()
+        self.redraw()
 
     @property
     def _is_alone(self) -> bool:
@@ -172,7 +165,7 @@ class ChartGrid(Widget):
         """Move the crosshair of all charts; None hides it."""
         if x != self.crosshair:
             self.crosshair = x
-            self._redraw()
+            self.redraw()
 
     def toggle_crosshair(self) -> None:
         """Show the crosshair at the newest point of the selected chart, or hide it."""
@@ -190,25 +183,7 @@ class ChartGrid(Widget):
         columns = max(1, self.size.width // self._shape[1]) * DOTS_ACROSS
         self.set_crosshair(line.next_x(self.crosshair, direction, full.width / columns))
 
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._strips = None
-
-    def _redraw(self) -> None:
-        self._strips = None
-        self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        if self._strips is None or self._strips_size != self.size:
-            base = self.rich_style
-            self._strips = [strip.apply_style(base) for strip in self._draw()]
-            self._strips_size = self.size
-            self.frames_drawn += 1
-        if y < len(self._strips):
-            return self._strips[y]
-        return Strip.blank(self.size.width, self.rich_style)
-
-    def _draw(self) -> list[Strip]:
+    def draw(self) -> list[Strip]:
         palette = palette_of(self)
         self._set_axes()
         selected = self.get_component_rich_style("chart--selected")

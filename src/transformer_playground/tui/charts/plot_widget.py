@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.content import Content
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -17,6 +16,7 @@ from transformer_playground.tui.charts.drawing import ChartDrawing
 from transformer_playground.tui.charts.modes import MAX_SMOOTHING, ChartMode
 from transformer_playground.tui.charts.plot import LEFT_OUT_NOTE, Plot
 from transformer_playground.tui.charts.series import AxisMark, ChartLine, PreparedLine
+from transformer_playground.tui.charts.strip_widget import StripWidget
 from transformer_playground.tui.charts.strips import Palette
 
 PARTS = frozenset(f"chart--{name}" for name in ("text", "muted", "grid", "crosshair", "nonfinite"))
@@ -39,11 +39,8 @@ def palette_of(widget: Widget) -> Palette:
     )
 
 
-class PlotWidget(Widget):
+class PlotWidget(StripWidget):
     """A chart of any size.
-
-    Drawing happens when the screen renders the rows: a hidden chart computes nothing, and many
-    changes between two frames cost one drawing.
 
     Attributes:
         log_y: Draw y as its logarithm; values that are not positive are dropped and counted.
@@ -54,7 +51,6 @@ class PlotWidget(Widget):
         left_out: See `ChartDrawing`.
         title: Title in the border.
         note: Text in the border where there is space for it.
-        frames_drawn: How often the chart was drawn.
     """
 
     class CrosshairMoved(Message):
@@ -82,10 +78,7 @@ class PlotWidget(Widget):
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self.frames_drawn = 0
         self._drawing = ChartDrawing(empty)
-        self._strips: list[Strip] | None = None
-        self._strips_size = Size(0, 0)
 
     @property
     def viewport(self) -> Viewport:
@@ -126,8 +119,8 @@ class PlotWidget(Widget):
     def set_crosshair(self, x: float | None) -> None:
         """Move the crosshair to a position of the x axis, None removes it."""
         if x != self.crosshair:
-            self._drawing.crosshair, self._strips = x, None
-            self.refresh()
+            self._drawing.crosshair = x
+            self.redraw()
             self.post_message(self.CrosshairMoved(x))
 
     def extent(self) -> Span | None:
@@ -176,26 +169,13 @@ class PlotWidget(Widget):
     def watch_note(self) -> None:
         self._show_state()
 
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._strips = None
-
     def _redraw(self) -> None:
         self._drawing.redraw()
-        self._strips = None
-        self.refresh()
+        self.redraw()
 
-    def render_line(self, y: int) -> Strip:
-        if self._strips is None or self._strips_size != self.size:
-            base = self.rich_style
-            drawn = self._drawing.strips(self.size, palette_of(self))
-            self._strips = [strip.apply_style(base) for strip in drawn]
-            self._strips_size = self.size
-            self.frames_drawn += 1
-            self.call_later(self._show_state)
-        if y < len(self._strips):
-            return self._strips[y]
-        return Strip.blank(self.size.width, self.rich_style)
+    def draw(self) -> list[Strip]:
+        self.call_later(self._show_state)
+        return self._drawing.strips(self.size, palette_of(self))
 
     def _show_state(self) -> None:
         """Say in the border what the chart does not show as it was measured."""

@@ -9,9 +9,11 @@ from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.visual import Visual
+from textual.widget import Widget
 from textual.widgets import Static
 
 from transformer_playground.formatting import clock_text
@@ -52,6 +54,38 @@ _LOG_GLYPHS: dict[LogKind, str] = {
 }
 
 
+class NumberLines(Widget):
+    """Lines of text, of which only those that changed are drawn again."""
+
+    def __init__(self, id: str) -> None:  # noqa: A002 - the toolkit's name for it
+        super().__init__(id=id)
+        self._lines: tuple[Content, ...] = ()
+
+    def set_lines(self, lines: Sequence[Content]) -> None:
+        before, self._lines = self._lines, tuple(lines)
+        if len(before) != len(lines):
+            # All panes are arranged anew only then.
+            self.refresh(layout=True)
+            return
+        width = self.size.width
+        changed = [
+            Region(0, row, width, 1)
+            for row, (old, new) in enumerate(zip(before, lines, strict=True))
+            if not old.is_same(new)
+        ]
+        if changed:
+            self.refresh(*changed)
+
+    def render(self) -> Content:
+        return Content("\n").join(self._lines)
+
+    def render_line(self, y: int) -> Strip:
+        width, style = self.size.width, self.visual_style
+        if y >= len(self._lines) or not width:
+            return Strip.blank(width, style.rich_style)
+        return Visual.to_strips(self, self._lines[y], width, 1, style)[0]
+
+
 class StatsPane(Container):
     """Numbers of a run and small charts: two lines of text, or where they fit a table and charts.
 
@@ -61,13 +95,12 @@ class StatsPane(Container):
 
     def __init__(self) -> None:
         super().__init__(id="live-numbers")
-        self._table_lines = 0
         self._shown: tuple[RunStats, RunActivity, str] | None = None
 
     def compose(self) -> ComposeResult:
         """Both forms of the numbers, of which the stylesheet shows one, and the charts."""
-        yield Static(id="live-lines", markup=False)
-        yield Static(id="live-table", markup=False)
+        yield NumberLines("live-lines")
+        yield NumberLines("live-table")
         yield ChartGrid(id="live-small")
 
     def on_resize(self) -> None:
@@ -94,25 +127,19 @@ class StatsPane(Container):
 
     def clear(self) -> None:
         self._shown = None
-        self._table_lines = 0
         self.query_one(ChartGrid).set_cells((), (1, 1), GridLook())
-        for name in ("#live-lines", "#live-table"):
-            self.query_one(name, Static).update("")
+        for lines in self.query(NumberLines):
+            lines.set_lines(())
 
     def _draw(self) -> None:
         if self._shown is None:
             return
         stats, activity, _ = self._shown
-        if self.query_one("#live-table").display:
-            width = max(10, self.content_size.width)
-            content = _as_table(stats, activity, width)
-            lines = content.plain.count("\n")
-            # A new layout of all panes is needed only if the table has grown or shrunk.
-            is_resized, self._table_lines = lines != self._table_lines, lines
-            self.query_one("#live-table", Static).update(content, layout=is_resized)
+        table = self.query_one("#live-table", NumberLines)
+        if table.display:
+            table.set_lines(_as_table(stats, activity, max(10, self.content_size.width)))
         else:
-            content = _as_lines(stats, activity)
-            self.query_one("#live-lines", Static).update(content, layout=False)
+            self.query_one("#live-lines", NumberLines).set_lines(_as_lines(stats, activity))
 
 
 def _state(activity: RunActivity) -> Content:
@@ -129,7 +156,7 @@ def _bar(stats: RunStats, activity: RunActivity, width: int) -> Content:
     return Content.assemble((full, colour), (empty, "$line"), f" {percent:3}%")
 
 
-def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
+def _as_lines(stats: RunStats, activity: RunActivity) -> list[Content]:
     label, left = time_text(stats, activity, time.time())
     first = Content.assemble(
         _state(activity),
@@ -146,16 +173,16 @@ def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
         Content.assemble((f"{name} " if name else "", _MUTED), (visible_line(value), _TONES[tone]))
         for name, value, tone in stats_line(stats, activity, time.time())
     ]
-    return Content.assemble(first, "\n", Content("  ").join(cells))
+    return [first, Content("  ").join(cells)]
 
 
-def _as_table(stats: RunStats, activity: RunActivity, width: int) -> Content:
+def _as_table(stats: RunStats, activity: RunActivity, width: int) -> list[Content]:
     rows = [_state(activity), _bar(stats, activity, width - 5)]
     for label, value, tone in stats_table(stats, activity, time.time()):
         shown = Content(visible_line(value)).truncate(max(1, width - len(label) - 1), ellipsis=True)
         gap = " " * max(1, width - len(label) - shown.cell_length)
         rows.append(Content.assemble((label, _MUTED), gap, (shown.plain, _TONES[tone])))
-    return Content("\n").join(rows)
+    return rows
 
 
 class SamplesPane(VerticalScroll):

@@ -39,8 +39,9 @@ from transformer_playground.tui.live.run_styles import run_styles
 from transformer_playground.tui.live.stats import RunStats
 from transformer_playground.tui.live.values_screen import ValuesScreen
 
-# Drawing the chart costs most.
-_CHART_SECONDS = 0.5
+# Drawing the chart costs most: at every second tick, together with the numbers of a poll. A little
+# less than two ticks, because a poll does not always take equally long.
+_CHART_SECONDS = 1.6 * TICK_SECONDS
 
 
 class LiveView(LiveControls):
@@ -277,13 +278,15 @@ class LiveView(LiveControls):
             self.poller.wake()
 
     def _tick(self) -> None:
+        polls = self.poller.count
         self.poller.tick()
-        if self._is_dirty or self._shows_age:
-            self._is_dirty = False
+        # The result of a poll shows the numbers itself, unless it takes longer than a tick.
+        if (self._is_dirty or self._shows_age) and self.poller.count == polls:
             self._show_numbers()
         self._draw_stale_chart()
 
     def _show_numbers(self) -> None:
+        self._is_dirty = False
         frame = self.poller.frame
         focus = frame.focus if frame else None
         is_known = focus is not None and focus.run_id == self.focus_run
