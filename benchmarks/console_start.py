@@ -1,4 +1,4 @@
-"""Time to the first frame of the console against a minimal Textual app. Goal: at most 1.5x.
+"""Time to the first frame of the console against a minimal Textual app. Goal: at most 1.3x.
 
 Both run as child processes in alternating rounds, each with its own terminal, until the expected
 texts are on the screen: for the console those of the header and of the key bar, so that the frame
@@ -22,8 +22,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
 from transformer_playground.runs.folder import create_run
 
 BARE = """\
@@ -37,6 +35,7 @@ class Bare(App):
 Bare().run()
 """
 PATIENCE_SECONDS = 60.0
+_GOAL_RATIO = 1.3
 
 
 def first_frame(
@@ -68,17 +67,18 @@ def first_frame(
             except OSError as error:
                 raise SystemExit(f"{command[0]} ended before its first frame") from error
         elapsed = time.perf_counter() - began
-        times = psutil.Process(child.pid).cpu_times()
-        return elapsed, times.user + times.system
     finally:
         child.send_signal(signal.SIGKILL)
-        child.wait()
+        # The times of an ended process are exact; those of a running one are in ticks of 10 ms.
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
         os.close(ours)
+    return elapsed, usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -110,7 +110,7 @@ def main() -> None:
             figures[f"{side}_{name}_s"] = round(median, 3)
         figures[f"{name}_ratio"] = round(medians["console"] / medians["bare"], 2)
         print(f"{name:6} {figures[f'{name}_ratio']:.2f}x")
-    print(json.dumps({"benchmark": "console_start", **figures, "goal_ratio": 1.5}))
+    print(json.dumps({"benchmark": "console_start", **figures, "goal_ratio": _GOAL_RATIO}))
 
 
 if __name__ == "__main__":
