@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.app import App
 from textual.css.parse import parse
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from builders.commands import Project, make_project
 from builders.runs import make_run, train_row
@@ -45,6 +47,29 @@ def test_no_style_is_read_twice_until_the_colours_change(
         assert set(read.values()) == {1}
         await pilot.press("f2")
         await until(pilot, lambda: max(read.values()) > 1)
+
+    with_console(project, steps)
+
+
+def test_each_view_is_drawn_with_its_keys_at_once(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, list[tuple[bool, int]]] = {}
+    display = App._display
+
+    def record(self: App[Any], screen: Screen[Any], renderable: Any) -> None:
+        if renderable is not None:
+            keys = screen.query_one(KeyBar).keys
+            drawn.setdefault(type(screen).__name__, []).append((bool(keys), self._batch_count))
+        display(self, screen, renderable)
+
+    monkeypatch.setattr(App, "_display", record)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await pilot.press("4")
+        await until(pilot, lambda: "CompareView" in drawn)
+        # Neither without the keys nor in vain, while a batch keeps Textual from displaying it.
+        assert [drawn[view][0] for view in ("RunsView", "CompareView")] == [(True, 0)] * 2
 
     with_console(project, steps)
 

@@ -159,6 +159,11 @@ class View(Screen[None]):
         self._show_alerts(self.context.alerts)
         self.refresh_view()
 
+    def _compositor_refresh(self) -> None:
+        # Within a batch Textual would render the view and not display it.
+        if not self.app._batch_count:
+            super()._compositor_refresh()
+
     def _when_shown(self, _: object) -> None:
         if self.is_current:
             self.refresh_view()
