@@ -129,7 +129,11 @@ def test_light_packages_import_nothing_heavy(project: Project) -> None:
 def test_the_first_frame_of_the_console_needs_nothing_but_its_toolkit(project: Project) -> None:
     make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
     unwanted = {*HEAVY, "numpy", "pydantic", "tomlkit", "psutil", "aiohttp", "typer"} - {"textual"}
-    unwanted |= {f"transformer_playground.runs.{name}" for name in ("query", "naming", "listing")}
+    later = ("query", "naming", "listing", "labels", "summary", "metrics", "status")
+    unwanted |= {f"transformer_playground.runs.{name}" for name in later}
+    unwanted |= {
+        f"transformer_playground.tui.runs.{name}" for name in ("filter_bar", "first_steps")
+    }
     source = f"""\
 import asyncio, json, sys
 from pathlib import Path

@@ -4,7 +4,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from transformer_playground.config.toml import toml_value
 from transformer_playground.errors import UsageError
@@ -19,8 +19,10 @@ from transformer_playground.formatting import (
     setting_number_text,
 )
 from transformer_playground.jsonvalues import as_count, as_object, as_text, to_jsonable
-from transformer_playground.runs.metrics import FileOffset
-from transformer_playground.runs.summary import RunSummary
+
+if TYPE_CHECKING:
+    from transformer_playground.runs.metrics import FileOffset
+    from transformer_playground.runs.summary import RunSummary
 
 Kind = Literal["text", "number", "duration", "date", "tags", "status", "setting"]
 STATES = ("new", "running", "finished", "stopped", "failed", "interrupted", "broken")
@@ -61,6 +63,19 @@ class Parent:
         return name(self.run_id) + at
 
 
+def _no_summary() -> "RunSummary":
+    # Imported late: the console shows its table before it reads any metrics.
+    from transformer_playground.runs.summary import RunSummary
+
+    return RunSummary()
+
+
+def _start_of_file() -> "FileOffset":
+    from transformer_playground.runs.metrics import FileOffset
+
+    return FileOffset()
+
+
 @dataclass(frozen=True)
 class RunInfo:
     """One run of a run list. Run id, tags and note are untrusted text.
@@ -89,8 +104,8 @@ class RunInfo:
     tags: tuple[str, ...] = ()
     note: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    summary: RunSummary = field(default_factory=RunSummary)
-    position: FileOffset = field(default_factory=FileOffset, compare=False)
+    summary: "RunSummary" = field(default_factory=_no_summary)
+    position: "FileOffset" = field(default_factory=_start_of_file, compare=False)
     # It depends on the other runs of the list.
     name: str = field(default="", compare=False)
 
@@ -133,8 +148,7 @@ class RunInfo:
         return document
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """A column of run lists.
 
     Attributes:

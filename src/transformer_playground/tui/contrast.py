@@ -1,6 +1,7 @@
 """Contrast of colours by WCAG 2, and theme colours that can be told from their background."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from textual.color import BLACK, WHITE, Color
 
@@ -29,6 +30,8 @@ def _luminance(colour: Color) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+# A theme's variables are asked for several times at the start.
+@lru_cache(maxsize=256)
 def readable(colour: Color, *backgrounds: Color, least: float = MIN_CONTRAST) -> Color:
     """The colour, lighter or darker as far as it needs for a contrast with the backgrounds."""
     if any(each.ansi is not None for each in (colour, *backgrounds)):

@@ -5,7 +5,7 @@ vision deficiencies can tell apart. Each run also has a glyph of its own, so not
 colour alone: filled shapes first, then their outlines, then letters.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.cache import LRUCache
 from textual.css.stylesheet import Stylesheet
@@ -44,8 +44,7 @@ LIGHT = Theme(
 THEMES = (DARK, LIGHT)
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """Glyph and colour of a run in tables and charts."""
 
     glyph: str

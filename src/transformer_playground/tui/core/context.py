@@ -2,10 +2,9 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from textual.app import App
 from textual.message import Message
@@ -39,8 +38,7 @@ MOST_NOTICES = 10
 _SHORT_NAME = 24
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """A notice that was shown; `text` is safe to print."""
 
     time: float

@@ -1,8 +1,7 @@
 """One key binding of the console, and the places in which keys work."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Place = Literal[
     "everywhere",
@@ -59,8 +58,7 @@ PLACES: Mapping[Place, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """One key binding.
 
     Attributes:

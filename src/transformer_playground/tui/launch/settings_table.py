@@ -1,7 +1,6 @@
 """Settings table of the launch form: every setting a row, changed in place."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -360,7 +359,7 @@ class SettingsPane(Vertical):
         text = self._field.value.strip()
         # The key is in the row already.
         found = [
-            replace(each, text=each.text.partition("=")[2])
+            each._replace(text=each.text.partition("=")[2])
             for each in complete(f"{self._key}={text if is_typed else ''}", self.config)
         ]
         if [each.text for each in found] == [text]:

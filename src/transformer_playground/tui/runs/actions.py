@@ -15,6 +15,7 @@ from transformer_playground.tui.shared.view import View
 if TYPE_CHECKING:
     from transformer_playground.tui.dialogs.run_control import RunControl, Target
     from transformer_playground.tui.runs.commands import RunCommands
+    from transformer_playground.tui.runs.filter_bar import FilterBar
 
 
 class RunActions(View):
@@ -27,6 +28,9 @@ class RunActions(View):
         if row is not None:
             self.context.workspace.opened = row.run_id
             self.app.switch_mode("live")
+
+    def on_filter_bar_closed(self) -> None:
+        self.table.focus()
 
     def action_mark_all(self) -> None:
         selected = self.context.workspace.selected
@@ -151,6 +155,15 @@ class RunActions(View):
     @property
     def table(self) -> RunsTable:
         return self.query_one(RunsTable)
+
+    @cached_property
+    def filter_bar(self) -> "FilterBar":
+        # Added by the first listing, after the first frame.
+        from transformer_playground.tui.runs.filter_bar import FilterBar
+
+        bar = FilterBar(self.table_state)
+        self.query_one("#runs-pane").mount(bar, before=self.table)
+        return bar
 
     @cached_property
     def _control(self) -> "RunControl":

@@ -1,12 +1,11 @@
-"""List of experiments with the state of their datasets, and first steps while there are no runs."""
+"""List of experiments with the state of their datasets."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from transformer_playground.formatting import duration_text
@@ -104,66 +103,6 @@ def _prompt(
         text = visible_line(f"{details.kind} · {details.description}"[:_MAX_ABOUT]).rstrip("· ")
         about = Content.styled(text, "$text-muted")
     if seconds is not None:
-        about = Content.styled(f"start here, {_about(seconds)}", "$accent")
+        about = Content.styled(f"start here, about {duration_text(seconds)}", "$accent")
     below = Content.assemble(state, about).truncate(width, ellipsis=True)
     return Content.assemble(title, "\n", below)
-
-
-def _about(seconds: int) -> str:
-    return f"about {duration_text(seconds)}"
-
-
-class EmptyState(Static):
-    """First steps, shown while there are no runs."""
-
-    def __init__(self) -> None:
-        super().__init__("", id="empty-state", markup=False)
-
-    def show(
-        self,
-        *,
-        experiments: int,
-        start: tuple[str, int] | None,
-        experiments_dir: Path,
-        problem: str | None,
-        hint: Callable[[str], str],
-    ) -> None:
-        if problem is not None:
-            self.update(Content.styled(visible_line(problem), "$text-error"))
-        elif experiments:
-            self.update(_first_steps(hint, start))
-        else:
-            self.update(_new_experiment(experiments_dir, hint))
-
-
-def _first_steps(hint: Callable[[str], str], start: tuple[str, int] | None) -> Content:
-    which = f"on {start[0]} ({_about(start[1])})" if start else "on an experiment"
-    steps = (
-        (hint("runs.open"), f"{which}: see what will be trained"),
-        ("enter", "train it; samples appear during training"),
-        (hint("everywhere.sample"), "type a prompt and sample from your model"),
-    )
-    lines = [Content.styled("Your first model is three keys away", "bold"), Content("")]
-    lines += [
-        Content.assemble((f" {key:>5} ", "$accent bold"), (f"  {what}", "")) for key, what in steps
-    ]
-    help_text = f"arrows choose an experiment · {hint('everywhere.help')} shows every key"
-    lines += [Content(""), Content.styled(help_text, "$text-muted")]
-    return Content("\n").join(lines)
-
-
-def _new_experiment(experiments_dir: Path, hint: Callable[[str], str]) -> Content:
-    lines = [
-        Content.styled("There are no experiments yet", "bold"),
-        Content.styled(f"in {visible_line(str(experiments_dir))}", "$text-muted"),
-        Content(""),
-        Content.assemble(
-            (hint("everywhere.new"), "$accent bold"),
-            " copies a bundled one and trains it; start with the one that is marked.",
-        ),
-        Content(""),
-        Content("Or create your own in another terminal; it appears here:"),
-        Content(""),
-        Content.styled("tp new my_experiment", "$accent bold"),
-    ]
-    return Content("\n").join(lines)

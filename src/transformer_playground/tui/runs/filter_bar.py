@@ -64,8 +64,6 @@ class FilterBar(Vertical):
     def __init__(self, state: HasRuns) -> None:
         super().__init__(id="filter")
         self._state = state
-
-    def on_mount(self) -> None:
         self.display = False
 
     def complete(self) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rich.cells import cell_len
 
@@ -79,8 +79,7 @@ _FIXED = {"age": 4, "delta": 8, "curve": CURVE_CELLS}
 _NOT_FINITE = re.compile(r"\b(nan|inf)\b.* at step ([\d,]+)")
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One column of the table; `header` is safe to print.
 
     Attributes:

@@ -221,9 +221,9 @@ class RunsTableState:
         if self.runs and self.sorted_by[0] != self.sort and not is_kept:
             self.sort, self.downwards = self.sorted_by
         key, downwards = self.sorted_by
-        if key == "run" or not chosen:
+        if key == "run" and chosen:
             self._sort_by_name(chosen, downwards)
-        else:
+        elif chosen:
             from transformer_playground.runs.query import sort_rows
 
             field = next((each.field.key for each in self._columns if each.key == key), key)

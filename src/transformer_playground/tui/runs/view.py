@@ -16,8 +16,7 @@ from transformer_playground.tui.core.context import LaunchRequested
 from transformer_playground.tui.core.snapshot import RowReader, Snapshot
 from transformer_playground.tui.runs.actions import RunActions
 from transformer_playground.tui.runs.details_pane import RunDetails, SectionBar
-from transformer_playground.tui.runs.experiment_list import EmptyState, ExperimentList
-from transformer_playground.tui.runs.filter_bar import FilterBar
+from transformer_playground.tui.runs.experiment_list import ExperimentList
 from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.table_state import (
     DEFAULT_COLUMNS,
@@ -30,6 +29,8 @@ from transformer_playground.tui.settings import Settings
 if TYPE_CHECKING:
     from transformer_playground.tui.core.job_queue import Update
     from transformer_playground.tui.runs.details_loader import DetailsLoader
+    from transformer_playground.tui.runs.filter_bar import FilterBar
+    from transformer_playground.tui.runs.first_steps import EmptyState
 
 Pane = Literal["runs", "details", "experiments"]
 # From here on details stand beside the table, which then still has space for its columns.
@@ -56,14 +57,11 @@ class RunsView(RunActions):
         self._current: str | None = None
         self._pane: Pane = "runs"
         self._from_experiments = False
-        with Container(id="runs-body"):
-            yield ExperimentList()
-            with Container(id="runs-main"):
-                with Vertical(id="runs-pane", classes="pane"):
-                    yield FilterBar(self.table_state)
-                    yield RunsTable(self.table_state, self.context.workspace)
-                    yield EmptyState()
-                yield RunDetails()
+        yield ExperimentList()
+        with Container(id="runs-main"):
+            with Vertical(id="runs-pane", classes="pane"):
+                yield RunsTable(self.table_state, self.context.workspace)
+            yield RunDetails()
 
     def on_mount(self) -> None:
         self.context.training_changed.subscribe(self, self._on_training_updates)
@@ -130,14 +128,14 @@ class RunsView(RunActions):
         before = self._snapshot
         is_first = before is None or not (before.runs or before.experiments)
         self._snapshot = snapshot
-        self.query_one(FilterBar).complete()
+        self.filter_bar.complete()
         self._details.read_experiments(snapshot.experiments, self._show_experiments)
         self._show_experiments()
         is_empty = not snapshot.runs
         self.set_class(not snapshot.experiments, "-no-experiments")
         self.set_class(is_empty, "-no-runs")
         if is_empty:
-            self.query_one(EmptyState).show(
+            self._empty_state.show(
                 experiments=len(snapshot.experiments),
                 start=snapshot.start,
                 experiments_dir=self.context.experiments_dir,
@@ -351,21 +349,18 @@ class RunsView(RunActions):
         elif self._pane != "runs" and self.context.snapshot.runs:
             self._go_to("runs")
         elif self.table_state.filter_text:
-            self.query_one(FilterBar).clear()
+            self.filter_bar.clear()
 
     def action_filter(self) -> None:
         if self.context.snapshot.runs:
             self._enter("runs")
-            self.query_one(FilterBar).open()
+            self.filter_bar.open()
 
-    def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
+    def on_filter_bar_changed(self, event: "FilterBar.Changed") -> None:
         self.table_state.filter(event.text, time.time())
-        self.query_one(FilterBar).show_problem(self.table_state.problem)
+        self.filter_bar.show_problem(self.table_state.problem)
         if not self.table_state.problem:
             self.on_table_changed()
-
-    def on_filter_bar_closed(self) -> None:
-        self.table.focus()
 
     def on_table_changed(self) -> None:
         state, settings = self.table_state, self.context.settings
@@ -387,6 +382,14 @@ class RunsView(RunActions):
     @property
     def _scroll(self) -> VerticalScroll:
         return self.query_one("#details-scroll", VerticalScroll)
+
+    @cached_property
+    def _empty_state(self) -> "EmptyState":
+        from transformer_playground.tui.runs.first_steps import EmptyState
+
+        empty_state = EmptyState()
+        self.query_one("#runs-pane").mount(empty_state)
+        return empty_state
 
     @cached_property
     def _details(self) -> "DetailsLoader":

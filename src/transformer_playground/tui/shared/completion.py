@@ -1,10 +1,9 @@
 """Completion of typed text: what a list of suggestions offers."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Completion:
+class Completion(NamedTuple):
     """One suggestion.
 
     Attributes:

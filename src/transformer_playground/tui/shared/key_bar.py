@@ -1,9 +1,8 @@
 """Key bar: the keys of the focused view or widget, in one line at the bottom."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from textual import events
 from textual.content import Content
@@ -16,8 +15,7 @@ from textual.widget import Widget
 _EDGE = "▏"
 
 
-@dataclass(frozen=True)
-class ShownKey:
+class ShownKey(NamedTuple):
     """One key in the bar.
 
     Attributes:
