@@ -2,7 +2,8 @@
 
 All are CPU times: on an idle machine, with the files in its cache, a list takes hardly longer.
 
-The runs are generated in a temporary folder. "Cold" has no index, "warm" has an index with only
+The runs are generated in a temporary folder, with the `summary.json` that training writes at its
+end. "Cold" has no index, "all rows" neither index nor summaries. "Warm" has an index with only
 valid entries, "new process" is the same in a process that has not read the index before, without
 its imports, and "one changed" has one run with a new row. The script waits before the first list,
 because the index does not cache files changed within the last seconds.
@@ -24,6 +25,7 @@ from transformer_playground.runs.folder import create_run
 from transformer_playground.runs.index import INDEX_NAME
 from transformer_playground.runs.jsonl import JsonlWriter, encode_row
 from transformer_playground.runs.listing import list_runs
+from transformer_playground.runs.summary_file import write_summary
 
 _SETTLE_SECONDS = 3.0
 _EVAL_EVERY = 20
@@ -57,6 +59,7 @@ def make_runs(runs_dir: Path, runs: int, rows: int) -> None:
         config = {"experiment": f"experiment{number % 7}", "config": settings, "parameters": 1}
         run = create_run(runs_dir, f"run-{number:04}", config)
         run.metrics_path.write_bytes(b"".join(map(encode_row, generated_rows(rows, number))))
+        write_summary(run)
 
 
 def json_loads(runs_dir: Path) -> None:
@@ -113,6 +116,11 @@ def main() -> None:
         def forget() -> None:
             (runs_dir / INDEX_NAME).unlink(missing_ok=True)
 
+        def forget_summaries() -> None:
+            forget()
+            for path in runs_dir.glob("*/summary.json"):
+                path.unlink()
+
         listed()  # imports are not measured
         figures = {
             "json_loads_ms": median_ms(lambda: json_loads(runs_dir), forget, arguments.rounds),
@@ -122,6 +130,7 @@ def main() -> None:
                 new_process_ms(runs_dir) for _ in range(arguments.rounds)
             ),
             "one_changed_ms": median_ms(listed, change_one, arguments.rounds),
+            "all_rows_ms": median_ms(listed, forget_summaries, arguments.rounds),
         }
     for name, value in figures.items():
         print(f"{name.removesuffix('_ms').replace('_', ' '):12} {value:10.1f} ms")

@@ -36,7 +36,7 @@ from transformer_playground.runs.folder import (
     new_run_id,
 )
 from transformer_playground.runs.jsonl import JsonlWriter
-from transformer_playground.runs.summary import write_summary
+from transformer_playground.runs.summary_file import write_summary
 from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.rng import RANDOMNESS_SCHEME

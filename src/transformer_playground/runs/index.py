@@ -44,6 +44,7 @@ from transformer_playground.runs.status import (
     read_writer,
 )
 from transformer_playground.runs.summary import RunSummary, read_summary, update_summary
+from transformer_playground.runs.summary_file import stored_summary
 
 _T = TypeVar("_T")
 
@@ -147,7 +148,7 @@ def _read(run: RunFolder, old: IndexEntry | None, now: int) -> IndexedRun | Play
     if old and is_valid[2]:
         summary, position = old.summary, old.position
     else:
-        summary, position = _summarise(run, old, writer)
+        summary, position = _summarise(run, old, writer, signatures[2])
     trusted = [
         signature if valid or max(signature[2:]) < now - _SETTLED_NS else None
         for valid, signature in zip(is_valid, signatures, strict=True)
@@ -163,12 +164,15 @@ def _read(run: RunFolder, old: IndexEntry | None, now: int) -> IndexedRun | Play
 
 
 def _summarise(
-    run: RunFolder, old: IndexEntry | None, writer: Writer | None
+    run: RunFolder, old: IndexEntry | None, writer: Writer | None, metrics: FileSignature
 ) -> tuple[RunSummary, FileOffset]:
     if writer is not None and writer.is_alive():
         if old is not None:
             return update_summary(run.metrics_path, old.summary, old.position)
         return read_summary(run.metrics_path)
+    stored = stored_summary(run, metrics)
+    if stored is not None:
+        return stored
     summary, position = read_summary(run.metrics_path)
     # The run has ended: without what continues its reading, the index loads faster.
     return replace(summary, throughput=RunningMedian()), replace(position, last_bytes="")

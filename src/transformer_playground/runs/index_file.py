@@ -17,7 +17,8 @@ from transformer_playground.runs.metrics import FileOffset
 from transformer_playground.runs.records import RecordFormat
 from transformer_playground.runs.summary import RunSummary
 
-_VERSION = 9
+VERSION = 9
+"""Of the stored figures, also in `summary.json`; another one when a figure is added or changes."""
 _MAX_ENTRY_SIZE = 1 << 18
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
@@ -79,7 +80,7 @@ def encode_index(entries: Mapping[str, IndexEntry]) -> bytes:
             numbers[keys] = number
             bases.append(settings)
         parts.append(part)
-    head = orjson.dumps({"schema_version": _VERSION, "settings": bases})[:-1]
+    head = orjson.dumps({"schema_version": VERSION, "settings": bases})[:-1]
     return head + b',"runs":{%s}}' % b",\n".join(parts)
 
 
@@ -115,7 +116,7 @@ def decode_index(data: bytes) -> dict[str, IndexEntry]:
         ValueError: It is no index of this version.
     """
     document = orjson.loads(data)
-    if type(document) is not dict or document.get("schema_version") != _VERSION:
+    if type(document) is not dict or document.get("schema_version") != VERSION:
         raise ValueError("another version")
     bases, runs = document.get("settings"), document.get("runs")
     if type(bases) is not list or type(runs) is not dict:

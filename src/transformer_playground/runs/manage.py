@@ -304,7 +304,7 @@ def _find(runs_dir: Path, name: str) -> Path:
 
 def _describe(path: Path) -> DeletedRun:
     # Late: deleting and restoring do not need numpy.
-    from transformer_playground.runs.summary import summarise
+    from transformer_playground.runs.summary_file import summarise
 
     try:
         # The move was the last change of the folder.

@@ -5,14 +5,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer_playground.errors import RunError, translate_os_errors
-from transformer_playground.files import replace_json
-from transformer_playground.jsonvalues import LARGEST, as_count, as_text
+from transformer_playground.jsonvalues import LARGEST, as_text
 from transformer_playground.runs.clock import TrainingClock
-from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.loss_curve import LossCurve
 from transformer_playground.runs.metrics import FileOffset, RunningMedian
-from transformer_playground.runs.status import judge_status, read_writer
 
 if TYPE_CHECKING:
     from transformer_playground.runs.series import RunSeries
@@ -245,40 +241,3 @@ def _changes_windows(earlier: RunSummary, later: RunSummary) -> bool:
         for each in (earlier, later)
     )
     return before != after
-
-
-def summarise(run: RunFolder) -> dict[str, Any]:
-    """Compute the content of `summary.json`; unknown values are None.
-
-    Raises:
-        RunError: `config.json` is missing or damaged.
-    """
-    config = read_run_config(run)
-    writer = read_writer(run)
-    summary, _ = read_summary(run.metrics_path)
-    return {
-        "run_id": run.run_id,
-        "experiment": config["experiment"],
-        "created": as_text(config.get("created")),
-        "status": judge_status(run, summary.status, summary.error, writer).state,
-        "params": as_count(config.get("parameters")),
-        "best_val_loss": summary.best_val_loss,
-        "best_step": summary.best_step,
-        "final_step": summary.step,
-        "early_stopped": summary.early_stopped,
-        "tokens_seen": summary.tokens_seen,
-        "wall_time_s": summary.wall_time_s,
-    }
-
-
-def write_summary(run: RunFolder) -> dict[str, Any]:
-    """Compute, write and return `summary.json`.
-
-    Raises:
-        RunError: `config.json` is missing or damaged, or OSError while writing.
-    """
-    summary = summarise(run)
-    hint = "Check the disk; the summary can be recomputed at any time."
-    with translate_os_errors(RunError, f"{run.summary_path} could not be written", hint):
-        replace_json(run.summary_path, summary)
-    return summary

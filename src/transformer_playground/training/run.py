@@ -37,7 +37,7 @@ from transformer_playground.runs.folder import (
     read_run_config,
 )
 from transformer_playground.runs.status import RunLock
-from transformer_playground.runs.summary import summarise, write_summary
+from transformer_playground.runs.summary_file import summarise, write_summary
 from transformer_playground.training.branching import refuse_without_time, why_finished
 from transformer_playground.training.checkpointing import ResumePoint, read_state
 from transformer_playground.training.control import TrainingControl

@@ -21,7 +21,8 @@ from transformer_playground.runs.fields import FIELDS
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.listing import list_runs, refresh_run
 from transformer_playground.runs.series import RunSeries
-from transformer_playground.runs.summary import read_summary, write_summary
+from transformer_playground.runs.summary import read_summary
+from transformer_playground.runs.summary_file import write_summary
 from transformer_playground.tui.live.follower import RunFollowers, ViewRequest
 from transformer_playground.tui.live.quantities import find_quantity
 from transformer_playground.tui.live.stats import (

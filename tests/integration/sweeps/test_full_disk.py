@@ -14,7 +14,7 @@ from transformer_playground.files import spread_indices
 from transformer_playground.runs.folder import RunFolder, open_run
 from transformer_playground.runs.manage import delete_runs
 from transformer_playground.runs.status import derive_status, hold_lock
-from transformer_playground.runs.summary import summarise
+from transformer_playground.runs.summary_file import summarise
 from transformer_playground.sweeps import runner
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.search import JOURNAL

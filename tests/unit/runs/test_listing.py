@@ -17,7 +17,7 @@ from transformer_playground.runs.finding import find_run, find_run_or_latest
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.listing import list_runs, refresh_run
 from transformer_playground.runs.metrics import read_samples
-from transformer_playground.runs.summary import summarise
+from transformer_playground.runs.summary_file import summarise
 
 ROWS = [
     status_row(0, "running"),

@@ -20,7 +20,7 @@ from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.manage import delete_runs, list_deleted, rename_run, restore_run
 from transformer_playground.runs.status import RunLock
-from transformer_playground.runs.summary import write_summary
+from transformer_playground.runs.summary_file import write_summary
 
 ROWS = [status_row(0, "running"), train_row(5), status_row(5, "finished")]
 

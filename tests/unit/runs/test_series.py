@@ -16,7 +16,7 @@ from builders.runs import append_rows, eval_row, make_run, resume_row, status_ro
 from transformer_playground.runs.jsonl import encode_row
 from transformer_playground.runs.metrics import RunningMedian
 from transformer_playground.runs.series import Curve, RunSeries
-from transformer_playground.runs.summary import summarise
+from transformer_playground.runs.summary_file import summarise
 
 EVENTS = ("train", "eval", "checkpoint", "status", "warning")
 KEYS = ("train_loss", "val_loss", "tokens_seen", "time", "new")

@@ -8,7 +8,8 @@ import pytest
 from builders.disks import WatchedDisk, refuse_from
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
 from transformer_playground.errors import RunError
-from transformer_playground.runs.summary import read_summary, summarise, write_summary
+from transformer_playground.runs.summary import read_summary
+from transformer_playground.runs.summary_file import summarise, write_summary
 
 ROWS = [
     status_row(0, "running"),
@@ -46,7 +47,9 @@ def test_a_lost_summary_is_computed_again(tmp_path: Path) -> None:
     stored = run.summary_path.read_bytes()
     run.summary_path.unlink()
 
-    assert summarise(run) == written == json.loads(stored)
+    document = json.loads(stored)
+    assert document.pop("rows")["size"] == run.metrics_path.stat().st_size
+    assert summarise(run) == written == document
     write_summary(run)
     assert run.summary_path.read_bytes() == stored
 
