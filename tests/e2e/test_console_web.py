@@ -97,9 +97,9 @@ async def end_with_open_page(address: str, server: subprocess.Popen[str], number
     assert not alive
 
 
-def served(project: Project, port: int, runs_dir: Path) -> subprocess.Popen[str]:
+def served(project: Project, port: int, runs_dir: Path, *prefix: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [str(TP_TUI), "--web", "--port", str(port), "--runs-dir", str(runs_dir)],
+        [*prefix, str(TP_TUI), "--web", "--port", str(port), "--runs-dir", str(runs_dir)],
         cwd=project.root,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -166,8 +166,11 @@ async def listening(port: int) -> None:
             return
 
 
-def test_a_console_ends_with_a_server_that_is_killed(project: Project, port: int) -> None:
-    server = served(project, port, project.root / "runs")
+@pytest.mark.parametrize("prefix", [(), ("nohup",)], ids=["plain", "nohup"])
+def test_a_console_ends_with_a_server_that_is_killed(
+    project: Project, port: int, prefix: tuple[str, ...]
+) -> None:
+    server = served(project, port, project.root / "runs", *prefix)
     try:
         assert server.stdout is not None
         address = server.stdout.readline().strip()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ServedDriver(WebDriver):
-    """Textual's driver for browsers, which treats the end of its input as a hangup.
+    """Textual's driver for browsers, which ends the console when its input ends.
 
     Textual itself keeps the console running without a server.
     """
@@ -26,7 +26,8 @@ class ServedDriver(WebDriver):
         """Read input until the console or its server ends."""
         super().run_input_thread()
         if not self.exit_event.is_set():
-            os.kill(os.getpid(), signal.SIGHUP)
+            # Unlike a hangup, which `nohup` ignores, it is handled before the first input.
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _write_if_possible(self, data: bytes, /) -> int:
         # Without a server the console still saves a run in training.
