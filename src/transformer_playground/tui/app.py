@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
     from transformer_playground.tui.core.job_queue import Update
 
-# Seconds. With Python's default of 5 ms a key press waits that long while training runs Python.
-_SWITCH_INTERVAL = 0.001
+# Seconds that a thread waits at most for another one that runs Python: 5 ms by default. Training
+# calls kernels one by one and would wait for each while the console draws, and a key press while
+# training runs Python.
+_SWITCH_INTERVAL = 0.00005
 _DRAIN_SECONDS = 0.1
 _FRAME_SECONDS = 0.03
 _NOTICE_SIGNS = {"information": "", "warning": "! ", "error": "✗ "}
