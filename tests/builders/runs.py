@@ -144,3 +144,14 @@ def try_to_create(runs_dir: Path, run_id: str, begin: Any, answer: Connection) -
         answer.send(f"{type(error).__name__}: {error}")
     else:
         answer.send("")
+
+
+def measured_rows() -> list[dict[str, Any]]:
+    """Rows of 20 steps with two evaluations, which no status ends."""
+    return [
+        status_row(0, "running", time=100.0),
+        eval_row(0, 4.0, val_bits_per_byte=6.0),
+        train_row(10, time=110.0),
+        eval_row(20, 2.0, val_bits_per_byte=3.0),
+        train_row(20, time=120.0),
+    ]

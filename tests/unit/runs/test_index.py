@@ -18,6 +18,7 @@ from builders.runs import (
     append_rows,
     eval_row,
     make_run,
+    measured_rows,
     resume_row,
     status_row,
     train_row,
@@ -41,11 +42,7 @@ from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import RunSummary
 
 ROWS = [
-    status_row(0, "running", time=100.0),
-    eval_row(0, 4.0, val_bits_per_byte=6.0),
-    train_row(10, time=110.0),
-    eval_row(20, 2.0, val_bits_per_byte=3.0),
-    train_row(20, time=120.0),
+    *measured_rows(),
     status_row(20, "finished", time=121.0),
 ]
 

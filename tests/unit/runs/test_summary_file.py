@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builders.runs import append_rows, eval_row, make_run, status_row, train_row
+from builders.runs import append_rows, eval_row, make_run, measured_rows, status_row, train_row
 from transformer_playground.runs import summary_file
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.index import INDEX_NAME
@@ -20,11 +20,7 @@ from transformer_playground.runs.summary import read_summary
 from transformer_playground.runs.summary_file import write_summary
 
 ROWS = [
-    status_row(0, "running", time=100.0),
-    eval_row(0, 4.0, val_bits_per_byte=6.0),
-    train_row(10, time=110.0),
-    eval_row(20, 2.0, val_bits_per_byte=3.0),
-    train_row(20, time=120.0),
+    *measured_rows(),
     status_row(20, "failed", time=121.0, error="out of memory \ud800"),
 ]
 STORED = 1.25

@@ -1,10 +1,20 @@
 """Base of the widgets that draw all their rows at once and show those that changed."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
+from operator import ne
 
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
+
+
+def refresh_rows(widget: Widget, differ: Iterable[bool]) -> None:
+    """Refresh the rows of a widget that differ from those on the screen."""
+    width = widget.size.width
+    changed = [Region(0, row, width, 1) for row, differs in enumerate(differ) if differs]
+    if changed:
+        widget.refresh(*changed)
 
 
 class StripWidget(Widget):
@@ -49,16 +59,11 @@ class StripWidget(Widget):
         if before is None or not self._is_shown:
             self.refresh()
             return
-        now, width = self._drawn(), self.size.width
-        changed = [
-            Region(0, row, width, 1)
-            for row, (old, new) in enumerate(zip(before, now, strict=False))
-            if old != new
-        ]
+        now = self._drawn()
         if len(before) != len(now):
             self.refresh()
-        elif changed:
-            self.refresh(*changed)
+        else:
+            refresh_rows(self, map(ne, before, now))
 
     def _drawn(self) -> list[Strip]:
         if self._strips is None or self._strips_size != self.size:

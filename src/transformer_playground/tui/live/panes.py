@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
@@ -19,6 +19,7 @@ from textual.widgets import Static
 from transformer_playground.formatting import clock_text
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.grid import ChartGrid, GridCell, GridLook, shape_that_fits
+from transformer_playground.tui.charts.strip_widget import refresh_rows
 from transformer_playground.tui.live.follower import SampleText
 from transformer_playground.tui.live.stats import (
     LogKind,
@@ -64,17 +65,12 @@ class NumberLines(Widget):
     def set_lines(self, lines: Sequence[Content]) -> None:
         before, self._lines = self._lines, tuple(lines)
         if len(before) != len(lines):
-            # All panes are arranged anew only then.
+            # All panes are laid out again only then.
             self.refresh(layout=True)
-            return
-        width = self.size.width
-        changed = [
-            Region(0, row, width, 1)
-            for row, (old, new) in enumerate(zip(before, lines, strict=True))
-            if not old.is_same(new)
-        ]
-        if changed:
-            self.refresh(*changed)
+        else:
+            refresh_rows(
+                self, (not old.is_same(new) for old, new in zip(before, lines, strict=True))
+            )
 
     def render(self) -> Content:
         return Content("\n").join(self._lines)
